@@ -57,7 +57,7 @@ begin not atomic
        'n_accepted, n_partial, n_rejected, n_exhausted, n_unknown, n_expired, n_cancelled)'),
       ('worker_lane_events', 'select', 'select', 'insert', 'select, insert'),
       ('worker_lanes', 'select', 'select', 'select, insert, update, delete', 'select, insert, update, delete'),
-      ('worker_leases', '', 'select', '', 'select'),
+      ('worker_leases', '', 'select', 'select, insert, update', 'select'),
       ('worker_media', '', '', '', ''),
       ('worker_order_queue',
        'select, insert',

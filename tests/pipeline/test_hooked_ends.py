@@ -15,6 +15,7 @@ from tests.support.reads import rows_read
 from tests.support.runtime import Site, lost, planted, refused
 from worker import JobState
 from worker.channels.registry import channel
+from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
 from worker.control import fence, resolve
 from worker.control.cancel import cancel, find_open
@@ -290,7 +291,7 @@ def test_a_receiver_without_hooks_in_its_settings_stores_the_events_of_workers_t
 def problems(database: Database) -> list[str]:
     """What it says about hooks."""
     with database.reading() as connection:
-        found = find_problems(read_outbox(connection, database.now))
+        found = find_problems(read_outbox(connection, database.now), FixedAccounts([]))
     return [problem.sentence(UTC) for problem in found if problem.kind.about == "hooks"]
 
 

@@ -9,11 +9,9 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
+from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch, receive
 from tests.support.runtime import Site, planted, refused
 from worker.domain.pacing.lane import Resume
-from worker.outbox import tables
-from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
@@ -154,23 +152,17 @@ def test_a_database_that_is_away(site: Site) -> None:
     assert {one["annotations"]["runbook"] for _, one in alerts} == {"docs/runbooks.md#database-away"}
 
 
-def _callbacks(site: Site, count: int, at: int) -> None:
-    row = {"account": "hr", "event": "enter_agent", "person": "", "payload": "{}", "happened_at": at, "part_id": None}
-    rows = [{**row, "id": f"{at}-{n}", "received_at": at, "stored_by": f"{n:032x}"} for n in range(count)]
-    site.database.run(lambda connection: insert_rows(connection, tables.inbound, rows))
-
-
 @pytest.mark.every_database
 def test_a_receiver_that_stopped(site: Site) -> None:
     """An hour without a callback, where there were many a day before; then one comes."""
     watch = Watch(site, OPS)
-    _callbacks(site, 11, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
-    _callbacks(site, 1, site.clock.micros - (HOUR_S - 100) * SECOND)
+    receive(site, 11, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
+    receive(site, 1, site.clock.micros - (HOUR_S - 100) * SECOND)
     watch.later()
     assert site.rows("select id from worker_alerts") == [], "one came an hour ago"
     watch.later()
     watch.later(600)
-    _callbacks(site, 1, site.clock.micros)
+    receive(site, 1, site.clock.micros)
     _ends(watch)
 
     assert watch.told() == [("ops", "CallbacksStopped: hr"), ("ops", "CallbacksStopped is over: hr")]
@@ -179,7 +171,7 @@ def test_a_receiver_that_stopped(site: Site) -> None:
 def test_few_callbacks_stop_without_a_word(site: Site) -> None:
     """Ten in an hour of yesterday say nothing of today."""
     watch = Watch(site, OPS)
-    _callbacks(site, 10, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
+    receive(site, 10, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
     watch.later()
 
     assert site.rows("select id from worker_alerts") == []

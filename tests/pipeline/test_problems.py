@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.notified import ACCOUNTS, Watch
-from tests.support.runtime import Site, busy, lost, planted, refused
+from tests.channels.callback_samples import AES_KEY, TOKEN
+from tests.support.notified import ACCOUNTS, Watch, receive
+from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker.control.pause import pause, resume
+from worker.domain.account import Secret
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
@@ -22,12 +24,13 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes, write_lane_events
-from worker.outbox.lanes.processes import BROKER, Health
+from worker.outbox.lanes.processes import BROKER, LOG, Health
 from worker.outbox.upkeep.alerts import AlertRow
 from worker.reporting.problem_kinds import KINDS
 from worker.reporting.problems import MAX_UNKNOWN_PARTS, OpenProblem, find_problems, read_outbox
 from worker.service.notify.notices import AlertNotice
 from worker.service.notify.text import text_of
+from worker.service.web.receiver import Heartbeat
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -61,7 +64,7 @@ def listed(watch: Watch) -> list[OpenProblem]:
     database = watch.site.database
     with database.reading() as connection:
         reading = read_outbox(connection, database.now)
-    return find_problems(reading, wall_s=watch.site.clock.micros / SECOND + watch.ahead_s)
+    return find_problems(reading, watch.site.accounts, wall_s=watch.site.clock.micros / SECOND + watch.ahead_s)
 
 
 def problems(watch: Watch) -> Found:
@@ -192,6 +195,29 @@ def a_process_is_unhealthy(watch: Watch) -> Iterator[Found]:
     later(watch)
 
 
+def a_process_writes_no_log(watch: Watch) -> Iterator[Found]:
+    """It says why with its heartbeat; then a line is written."""
+    later(watch, health=Health((), {LOG: "no space is left on its disk"}))
+    [row] = watch.site.rows("select host, pid from worker_processes")
+    yield {("LogLost", f"{row.host} {row.pid}")}
+    later(watch)
+
+
+def no_receiver_runs(watch: Watch) -> Iterator[Found]:
+    """The only one is killed; then another is started, and stopped. A lease that still holds is no problem."""
+    site = watch.site
+    secrets = {"token": Secret(lambda: TOKEN), "aes_key": Secret(lambda: AES_KEY)}
+    site.accounts.replace(*ACCOUNTS[1:], an_account("hr", settings={"callback": secrets}))
+    first, second = Heartbeat(site.database), Heartbeat(site.database)
+    first.turn()
+    later(watch, 10)
+    assert ("ReceiverDown", "") not in problems(watch)
+    later(watch, 20)
+    yield {("ReceiverDown", "")}
+    second.turn()
+    second.end()
+
+
 def a_process_is_silent(watch: Watch) -> Iterator[Found]:
     """It neither beats nor ended; then it is buried."""
     row = "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes)"
@@ -248,6 +274,8 @@ CAUSES: dict[str, Cause] = {
     "StandingStill": parts_stand_still,
     "SetAside": something_was_set_aside,
     "WorkerUnhealthy": a_process_is_unhealthy,
+    "LogLost": a_process_writes_no_log,
+    "ReceiverDown": no_receiver_runs,
     "ProcessesSilent": a_process_is_silent,
     "WorkersLost": a_process_was_lost,
     "QueueWithoutWorkers": a_queue_has_no_worker,
@@ -275,6 +303,45 @@ def test_each_cause_is_in_the_list_until_it_is_over(site: Site, cause: Cause) ->
 def test_every_kind_of_problem_has_its_cause() -> None:
     """Here, or in the test that is named."""
     assert KINDS.keys() == {*CAUSES, *ELSEWHERE}
+
+
+def test_a_receiver_that_is_down_explains_that_callbacks_stopped(site: Site) -> None:
+    """Two sentences would be one trouble; and where no account has callbacks any more, it is none."""
+    watch = Watch(site)
+    receive(site, 20, site.clock.micros - (DAY_S + 600) * SECOND)
+    stopped = problems(watch)
+    begun = no_receiver_runs(watch)
+    down = next(begun)
+    both = problems(watch)
+    site.accounts.replace(*ACCOUNTS)
+
+    assert (stopped, both) == ({("CallbacksStopped", "hr")}, down)
+    assert problems(watch) == stopped
+
+
+def test_a_receiver_waits_while_another_runs(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the lease when that one is lost, so losing one of two is no trouble."""
+    watch = Watch(site)
+    first, second = (receiver_on(host, site, monkeypatch) for host in ("one", "two"))
+    for _ in range(12):
+        second.turn()
+        later(watch, 5)
+    first.turn()
+    [held] = site.rows("select holder from worker_leases where name = 'receiver'")
+    assert held.holder.startswith("two ")
+    later(watch, 30)
+    first.turn()
+
+    [held] = site.rows("select holder from worker_leases where name = 'receiver'")
+    assert held.holder.startswith("one ")
+    second.end()
+    assert len(site.rows("select holder from worker_leases where name = 'receiver' and held_until > 0")) == 1
+
+
+def receiver_on(host: str, site: Site, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
+    """The heartbeat of a receiver on a machine."""
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    return Heartbeat(site.database)
 
 
 def test_as_many_in_doubt_as_may_be_are_no_problem(site: Site) -> None:

@@ -215,8 +215,8 @@ INSERTS: Mapping[Role, str] = {
     "producer": "blob_chunks, blob_uses, blobs, jobs, order_queue, parts, task_ids",
     "reader": "",
     "receiver": (
-        "attempts, chats, counts, events, grants, inbound, lane_events, lanes, orders, rates, receipts, response_codes,"
-        " totals, unindexed"
+        "attempts, chats, counts, events, grants, inbound, lane_events, lanes, leases, orders, rates, receipts,"
+        " response_codes, totals, unindexed"
     ),
     "console": (
         "attempts, audit, blob_uses, counts, events, failures, jobs, lane_events, lanes,"
@@ -234,7 +234,8 @@ UPDATES: Mapping[Role, Mapping[str, str]] = {
     "producer": {},
     "reader": {},
     "receiver": {
-        **dict.fromkeys(("attempts", "chats", "counts", "lanes", "orders", "rates", "totals", "unindexed"), "*"),
+        **dict.fromkeys(("attempts", "chats", "counts", "lanes", "leases", "orders", "rates"), "*"),
+        **dict.fromkeys(("totals", "unindexed"), "*"),
         "grants": "sealed, issued_at, ends_at, stored_at",
         "jobs": ENDS,
         "order_queue": "place_at",
@@ -267,7 +268,7 @@ UNREAD: Mapping[Role, Mapping[str, str]] = {
         **dict.fromkeys(
             ("alerts", "audit", "blob_chunks", "blob_uses", "blobs", "bodies", "budgets", "confirmations"), "*"
         ),
-        **dict.fromkeys(("duplicates", "ended_tags", "events", "failures", "lane_events", "leases", "media"), "*"),
+        **dict.fromkeys(("duplicates", "ended_tags", "events", "failures", "lane_events", "media"), "*"),
         **dict.fromkeys(("sessions", "sign_ins", "terms", "tokens", "waits"), "*"),
         "grants": "sealed, ends_at, stored_at, lease_until",
         "inbound": "account, event, person, payload, happened_at, received_at, part_id",

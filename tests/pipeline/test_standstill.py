@@ -164,7 +164,7 @@ def test_what_a_members_limit_puts_off_moves(site: Site) -> None:
 def names_of_problems(site: Site) -> set[str]:
     """The kinds of all problems."""
     with site.database.reading() as connection:
-        return {one.name for one in find_problems(read_outbox(connection, site.database.now))}
+        return {one.name for one in find_problems(read_outbox(connection, site.database.now), site.accounts)}
 
 
 def everywhere(site: Site, job: str) -> dict[str, bool]:
@@ -174,7 +174,7 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
     scraped = Scraper(site).scrape()
     cause = {one.cause for one in seen(site) if one.account == "hr"}
     with site.database.reading() as connection:
-        problems = find_problems(read_outbox(connection, site.database.now))
+        problems = find_problems(read_outbox(connection, site.database.now), site.accounts)
     return {
         "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
         "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},

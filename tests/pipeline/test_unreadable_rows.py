@@ -300,7 +300,11 @@ def names_it_all(site: Site, job: str, reason: str) -> None:
     """Wherever a person looks."""
     with site.database.reading() as connection:
         waits = why(connection, job).waits
-        problems = [one for one in find_problems(read_outbox(connection, site.database.now)) if one.name == "SetAside"]
+        problems = [
+            one
+            for one in find_problems(read_outbox(connection, site.database.now), site.accounts)
+            if one.name == "SetAside"
+        ]
     place = f"seen at part {part_id(job, 0)} of job {job} first"
     [problem] = problems
     notice = AlertNotice(problem.kind, [AlertRow("n", "SetAside", "hr", 1)], False, 1, texts={"hr": problem.text})

@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.support.runtime import Site, an_account
 from worker.config.notify import NotifySettings
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
 from worker.service.notify.notifier import Notifier
 
 ACCOUNTS = [an_account("hr"), an_account("it", settings={"agentid": 8}), an_account("ops", settings={"agentid": 9})]
@@ -21,6 +23,13 @@ IT = {"account": "it", "recipients": ["second"]}
 PAGER = {"url": {"env": "PAGER_URL"}}
 HOOK = "/hook"
 SECOND = 1_000_000
+
+
+def receive(site: Site, count: int, at: int) -> None:
+    """Callbacks of hr, all at one instant."""
+    row = {"account": "hr", "event": "enter_agent", "person": "", "payload": "{}", "happened_at": at, "part_id": None}
+    rows = [{**row, "id": f"{at}-{n}", "received_at": at, "stored_by": f"{n:032x}"} for n in range(count)]
+    site.database.run(lambda connection: insert_rows(connection, tables.inbound, rows))
 
 
 class Watch:

@@ -109,6 +109,15 @@ def usable(accounts: AccountSource, name: str) -> Account:
     return account
 
 
+def may_have_callbacks(accounts: AccountSource, name: str) -> bool:
+    """Returns True for an account with a callback address, and for one that may have one when it is mended."""
+    try:
+        account = usable(accounts, name)
+        return bool(channel(account.channel).callback_secrets(account))
+    except ConfigurationError:
+        return True
+
+
 def require_usable(account: Account) -> None:
     """Raises ConfigurationError with one sentence for each wrong key. A usable account is not checked again."""
     if _usable.get(account.name) is account:

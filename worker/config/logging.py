@@ -6,10 +6,10 @@ cannot appear because no listed field holds them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import sys
-from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -58,16 +58,38 @@ class _LossyStream:
 
     def __init__(self, stream: TextIO):
         self._stream = stream
+        self.problem, self.lost = "", 0
+        """Why the last line could not be written, or an empty text; and how many lines were lost since one was."""
 
     def write(self, text: str) -> None:
-        """Writes a text, or drops it."""
-        with suppress(OSError):
+        """Writes a line, or drops it."""
+        try:
+            self._stream.flush()  # what is left of a line that failed: nothing is added to it
             self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError, AttributeError) as error:  # it is closed (ValueError), or there is none
+            number = getattr(error, "errno", None)
+            self.problem, self.lost = _WHY.get(number) or str(getattr(error, "strerror", error)), self.lost + 1
+        else:
+            self.problem, self.lost = "", 0
 
     def flush(self) -> None:
-        """Flushes the stream, or leaves that to the next line."""
-        with suppress(OSError):
-            self._stream.flush()
+        """Does nothing: each line is flushed."""
+
+
+_WHY = {errno.ENOSPC: "no space is left on its disk", errno.EPIPE: "what reads it has ended", None: "it is closed"}
+"""Why a line cannot be written, by the number of the error. Other errors have the system's words."""
+_lines: _LossyStream | None = None
+"""Where this process logs, once `set_up` was called."""
+
+
+def problem() -> str:
+    """Returns why the last line could not be written, or an empty text. Tries with a line of its own first."""
+    if _lines is None or not _lines.problem:
+        return ""
+    log = structlog.get_logger()
+    log.warning("lines_lost", count=_lines.lost)
+    return _lines.problem
 
 
 _common_fields: dict[str, str] = {}
@@ -129,9 +151,11 @@ def set_up(
     format: Literal["auto", "json", "text"] = "auto",
 ) -> None:
     """Sends structlog and the standard library's logging to one stream: as JSON, or as text on a terminal."""
+    global _lines
     stream = stream or sys.stderr
+    is_terminal = not (stream is None or stream.closed) and stream.isatty()
     number = level if isinstance(level, int) else logging.getLevelName(level.upper())
-    is_text = stream.isatty() if format == "auto" else format == "text"
+    is_text = is_terminal if format == "auto" else format == "text"
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -139,9 +163,10 @@ def set_up(
         *([_show_controls] if is_text else []),
     ]
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if is_text else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=is_terminal) if is_text else structlog.processors.JSONRenderer()
     )
-    lines = cast(TextIO, _LossyStream(stream))
+    _lines = _LossyStream(stream)
+    lines = cast(TextIO, _lines)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from worker.channels.base import CallbackVerifier
-from worker.channels.registry import channel, require_usable, usable
+from worker.channels.registry import channel, may_have_callbacks, require_usable
 from worker.config.accounts import AccountSource
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
@@ -56,18 +56,11 @@ class Verifiers:
 
     def require_one(self) -> None:
         """Raises ConfigurationError if no account has a callback address, so that there is nothing to receive."""
-        if not any(self._may_have(name) for name in self._accounts.names()):
+        if not any(may_have_callbacks(self._accounts, name) for name in self._accounts.names()):
             raise ConfigurationError(
                 "no account has a callback address; add"
                 ' callback = { token = { env = "NAME" }, aes_key = { env = "NAME" } } to [accounts.NAME]'
             )
-
-    def _may_have(self, name: str) -> bool:
-        try:
-            account = usable(self._accounts, name)
-            return bool(channel(account.channel).callback_secrets(account))
-        except ConfigurationError:
-            return True  # it may have one when it is mended
 
 
 class RotatingVerifier:

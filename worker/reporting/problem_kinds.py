@@ -30,7 +30,7 @@ class ProblemKind:
     """The command that mends it or says more. `{}` stands for the subject."""
     tells_more: bool = False
     """Whether notices have the problem's own text too: it has words of this program alone, and ids."""
-    about: Literal["account", "queue", "process", "workers", "broker", "hooks", "clock"] = "account"
+    about: Literal["account", "queue", "process", "workers", "broker", "receiver", "hooks", "clock"] = "account"
     """What the problem is about. Accounts, queues and processes have a name each."""
     stops: Literal["nothing", "account", "everything"] = "nothing"
     """What sends nothing while the problem lasts, and so no notice either: its account, or every account."""

@@ -15,6 +15,8 @@ from datetime import datetime, tzinfo
 
 from sqlalchemy import Connection
 
+from worker.channels.registry import may_have_callbacks
+from worker.config.accounts import AccountSource
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Priority
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
@@ -26,10 +28,13 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events
 from worker.outbox.lanes.processes import (
     BROKER,
+    LOG,
+    RECEIVER,
     RELAY,
     Process,
     QueueName,
     hindrance,
+    lapsed_lease,
     lease_holder,
     living_processes,
     recently_died,
@@ -130,6 +135,8 @@ class OutboxReading:
     """Account -> the newest error of this program within the last day, with a part that met it."""
     without_callbacks: Sequence[str]
     """Accounts whose callbacks stopped."""
+    lost_receiver: tuple[str, int] | None
+    """Host and process id of the last receiver, and when its lease lapsed. None if one runs or has stopped cleanly."""
 
     @property
     def fresh(self) -> list[Process]:
@@ -157,23 +164,34 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         steps,
         faults,
         accounts_without_callbacks(connection, now),
+        lapsed_lease(connection, now_sql, RECEIVER),
     )
 
 
-def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> list[OpenProblem]:
+def find_problems(reading: OutboxReading, accounts: AccountSource, *, wall_s: float | None = None) -> list[OpenProblem]:
     """Lists everything that is wrong. Its kind says how long a problem must last before a notice reports it.
 
+    A receiver that is down is no problem if none of the `accounts` has callbacks.
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
     # A broker that no process reaches is one problem, however many accounts stand still because of it.
     others = [one for one in reading.standstills if one.cause is not StandstillCause.BROKER]
     problems = [*_of_processes(reading), *standstills(others), *_of_lanes(reading), *_of_jobs(reading)]
     problems += set_aside(reading.steps, reading.faults)
-    problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
+    problems += _of_callbacks(reading, accounts)
     problems += _of_hooks(reading)
     if wall_s is not None and abs(reading.now / SECOND - wall_s) > MAX_CLOCK_DIFFERENCE_S:
         problems.append(OpenProblem("ClocksApart"))
     return problems
+
+
+def _of_callbacks(reading: OutboxReading, accounts: AccountSource) -> list[OpenProblem]:
+    """Returns the receiver that is down, or else the accounts whose callbacks stopped, which one down explains."""
+    if reading.lost_receiver and any(may_have_callbacks(accounts, name) for name in accounts.names()):
+        holder, lapsed_at = reading.lost_receiver
+        text = f"no receiver of callbacks runs: the last one, {holder}, ended without a clean stop"
+        return [OpenProblem("ReceiverDown", "", text, since=instant(lapsed_at))]
+    return [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
 
 
 def set_aside(steps: Mapping[tuple[str, str], int], faults: Mapping[str, str]) -> list[OpenProblem]:
@@ -232,6 +250,8 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
         if process.health.problems:
             yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.problems))
         hindered = {what: why for what, why in process.health.hindered.items() if not (what == BROKER and broker)}
+        if lost := hindered.pop(LOG, ""):
+            yield OpenProblem("LogLost", name, hindrance(LOG, lost))
         if hindered:
             text = "; ".join(map(hindrance, hindered, hindered.values()))
             yield OpenProblem("WorkerHindered", name, text, "its log says more")

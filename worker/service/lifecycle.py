@@ -19,7 +19,7 @@ import celery.worker.state
 import structlog
 
 from worker.accounts.sources import accounts_of
-from worker.config import tracing
+from worker.config import logging as our_logging, tracing
 from worker.config.accounts import AccountSource, unknown_account
 from worker.config.application import close_old_connections, traceback_summary
 from worker.config.settings import DeliverySettings, Settings, unknown_line
@@ -35,7 +35,7 @@ from worker.outbox.engine import migrate
 from worker.outbox.engine.counting import BufferedCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import release_parts
-from worker.outbox.lanes.processes import BROKER, Health, QueueName, deferred_account
+from worker.outbox.lanes.processes import BROKER, LOG, Health, QueueName, deferred_account
 from worker.service.application_celery import ApplicationCelery
 from worker.service.flower.events import FlowerEvents
 from worker.service.health import HealthSignals, WorkerHealth
@@ -193,6 +193,7 @@ class WorkerProcess:
         deferred = self.runtime.lane_states.unreachable_accounts()
         return {
             **({BROKER: self._doorbells.problem} if self._doorbells.away else {}),
+            **({LOG: lost} if (lost := our_logging.problem()) else {}),
             **{one.name: why for one in leaderships if (why := one.problem())},
             **{deferred_account(name): why for name, why in deferred.items()},
         }

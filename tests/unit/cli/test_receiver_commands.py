@@ -7,18 +7,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from rig.stack import until
 from tests.channels.callback_samples import AES_KEY, TOKEN
 from worker.cli import main
 from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.errors import ConfigurationError
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.events import event_row
 
 Run = Callable[..., int]
@@ -78,6 +82,39 @@ def test_wrong_settings_stop_the_receiver_before_it_listens(
     assert told.err.startswith(f"worker: {sentence}")
     assert len(told.err.splitlines()) == 1
     assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("ends", "left"),
+    [("cleanly", "given back"), ("killed", "lapses"), ("cannot listen", "none")],
+)
+def test_a_receiver_is_known_while_it_listens(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sqlite_url: str, ends: str, left: str
+) -> None:
+    """By a lease that only a clean stop gives back: one that cannot listen says nothing of the receiver before it."""
+    database = Database(make_engine(sqlite_url))
+
+    def rows() -> list[int]:
+        with database.reading() as connection:
+            return [held for _, held in fetch(connection, "select holder, held_until from worker_leases")]
+
+    def serve(app: Any, host: str, port: int, name: str, setting: str, ready: Callable[[str], object]) -> int:
+        if ends == "cannot listen":
+            raise ConfigurationError("cannot listen there")
+        ready("http://127.0.0.1:8090")
+        until(rows, "its first heartbeat")
+        if ends == "killed":
+            raise KeyboardInterrupt  # whatever ends it but a signal that it waits for
+        return 0
+
+    monkeypatch.setattr("worker.service.web.receiver.serve", serve)
+
+    with suppress(KeyboardInterrupt):
+        run("receiver", "--port", "0")
+
+    expected = {"given back": [0], "none": []}
+    assert rows() == expected[left] if left in expected else rows() > [0]
+    database.close()
 
 
 @pytest.mark.slow("starts a process of its own")

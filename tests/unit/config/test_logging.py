@@ -6,13 +6,17 @@ import errno
 import io
 import json
 import logging
-from collections.abc import Iterator
-from typing import Literal
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, TextIO
 
 import pytest
 import structlog
 
-from worker.config.logging import QUIET, log_staging, mask, set_up
+from worker.config.logging import QUIET, log_staging, mask, problem, set_up
 
 
 @pytest.fixture
@@ -155,6 +159,78 @@ def test_a_line_that_cannot_be_written_ends_no_thread(monkeypatch: pytest.Monkey
     is_full = False
     structlog.get_logger().info("attempt", job="j2")
     assert "j2" in stream.getvalue()
+
+
+def full_device() -> TextIO:
+    """A file on a disk without space."""
+    return open("/dev/full", "w", buffering=1, encoding="utf-8")
+
+
+def unread_pipe() -> TextIO:
+    """A pipe whose reader has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return open(writer, "w", buffering=1, encoding="utf-8")
+
+
+def closed_file() -> TextIO:
+    """A stream that somebody has closed."""
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+UNWRITABLE = {
+    "no space is left on its disk": full_device,
+    "what reads it has ended": unread_pipe,
+    "it is closed": closed_file,
+}
+
+
+@pytest.mark.usefixtures("lines")
+@pytest.mark.parametrize(("why", "opened"), UNWRITABLE.items(), ids=lambda value: str(value)[:20])
+def test_why_no_line_is_written_is_known(why: str, opened: Callable[[], TextIO]) -> None:
+    """Our lines and those of libraries raise nothing and are lost; nothing is wrong before the first."""
+    stream = opened()
+    set_up("INFO", stream, format="json")
+
+    before = problem()
+    structlog.get_logger().info("attempt", job="j1")
+    logging.getLogger("some.library").error("failed")
+
+    assert ("", why, why) == (before, problem(), problem())
+    with suppress(OSError):
+        stream.close()
+
+
+@pytest.mark.usefixtures("lines")
+def test_a_process_without_stderr_starts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell starts it with `2>&-`."""
+    monkeypatch.setattr(sys, "stderr", None)
+    set_up("INFO")
+
+    structlog.get_logger().info("attempt", job="j1")
+
+    assert problem() == "it is closed"
+
+
+@pytest.mark.usefixtures("lines")
+def test_the_next_line_that_is_written_ends_it(tmp_path: Path) -> None:
+    """Without a line from elsewhere: asking tries with one, which says how many were lost before it."""
+    written, stream = tmp_path / "log", full_device()
+    set_up("INFO", stream, format="json")
+    for n in range(3):
+        structlog.get_logger().info("attempt", job=f"j{n}")
+
+    during = problem()
+    with written.open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), stream.fileno())
+    after = problem()
+
+    assert (during, after) == ("no space is left on its disk", "")
+    *_, last = map(json.loads, written.read_text(encoding="utf-8").splitlines())
+    assert (last["event"], last["count"]) == ("lines_lost", 4)
+    stream.close()
 
 
 def test_each_line_tells_that_this_is_no_production(lines: io.StringIO) -> None:

@@ -136,7 +136,9 @@ def test_an_account_that_this_process_cannot_use(site: Site) -> None:
     assert ("account_usable", "hr") in told(right, "account")
     assert site.state(job) == "accepted"
     with site.database.reading() as connection:
-        assert "SetAside" not in {problem.name for problem in find_problems(read_outbox(connection, site.database.now))}
+        assert "SetAside" not in {
+            problem.name for problem in find_problems(read_outbox(connection, site.database.now), site.accounts)
+        }
 
 
 def test_an_account_that_is_left_to_other_processes(site: Site) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -53,7 +53,7 @@ app = Commands()
 CLOCK_S = 5.0
 """Seconds between the two clocks above which there is a caution. Callbacks tolerate `delivery.callback_max_age_s`."""
 
-PROBLEMS = ("BrokerAway", "StandingStill", "AccountParked", "AccountUnusable", "WorkerHindered")
+PROBLEMS = ("BrokerAway", "StandingStill", "AccountParked", "AccountUnusable", "WorkerHindered", "ReceiverDown")
 """Problems that make the exit status 1. The others are cautions, such as no worker in a fresh installation."""
 EXPIRES_SOON_S = 14 * 86_400
 """A client certificate is reported if it expires within so many seconds."""
@@ -150,7 +150,7 @@ def findings(
     yield from _members(settings, usable_accounts.values())
     yield from _hooks(settings, names)
     yield from _notify(settings, accounts)
-    yield from _database(settings, names, wall_clock)
+    yield from _database(settings, accounts, wall_clock)
     yield broker(settings)
 
 
@@ -272,7 +272,7 @@ def _imported(what: str, refusal: str | None, ok_text: str) -> Finding:
     return Finding(what, Level.PROBLEM, refusal.removeprefix(f"{what}: "))
 
 
-def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[], float]) -> Iterator[Finding]:
+def _database(settings: Settings, accounts: AccountSource, wall_clock: Callable[[], float]) -> Iterator[Finding]:
     command = ""
     try:
         with open_database(settings) as database, database.reading() as connection:
@@ -285,7 +285,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             yield from _inherited(connection)
             reading = read_outbox(connection, database.now)
             yield from _pauses(reading.pauses)
-            yield from _problems(reading, names)
+            yield from _problems(reading, accounts)
             before = wall_clock()
             at = database.read_now() / 1_000_000
             yield _clock(at - (before + wall_clock()) / 2)
@@ -340,11 +340,12 @@ def _inherited(connection: Connection) -> Iterator[Finding]:
         yield Finding("database", Level.OK, f"{source} sets {', '.join(settings)}, and the worker leaves that as it is")
 
 
-def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Finding]:
+def _problems(reading: OutboxReading, accounts: AccountSource) -> Iterator[Finding]:
     """Yields findings from the outbox: workers that are alive, all open problems, and what vendors refused lately."""
+    names = accounts.names()
     if fresh := reading.fresh:
         yield Finding("workers", Level.OK, f"{len(fresh)} alive")
-    for problem in find_problems(reading):
+    for problem in find_problems(reading, accounts):
         # An account that was removed from the settings may still be parked. That stops nothing.
         is_old = problem.name == "AccountParked" and problem.subject not in names
         level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION

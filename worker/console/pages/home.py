@@ -53,7 +53,7 @@ def home(request: ConsoleRequest) -> View:
     queue = cache.queue.latest(lambda: read(site, gauges.queue))
     outbox_reading = cache.outbox.latest(lambda: read(site, read_outbox))
     reading = (outbox_reading or read(site, read_outbox)).value
-    problems = find_problems(reading)
+    problems = find_problems(reading, site.accounts)
     states = Counter[gauges.CalledState]()
     for (_, state), count in reading.called.items():
         states[state] += count

@@ -38,8 +38,12 @@ class QueueName(StrEnum):
 ALL_QUEUES = frozenset(QueueName)
 RELAY = "relay"
 """The lease of the process that runs the relay."""
+RECEIVER = "receiver"
+"""The lease of a receiver of callbacks; others take it when it lapses. Its holder is a host and a process id."""
 BROKER = "broker"
 """The key in `Health.hindered` of a process that can publish nothing."""
+LOG = "log"
+"""The key in `Health.hindered` of a process whose log lines cannot be written."""
 
 
 def queues_serving(priority: int, *, is_file: bool) -> tuple[QueueName, ...]:
@@ -64,7 +68,7 @@ class Health:
     """Lease -> why the process cannot do its work now, for example publish. A restart would not help.
 
     Also `account NAME` -> why, for an account that the process leaves to others because it cannot reach the vendor, and
-    `broker` -> why, while the process can publish nothing.
+    `broker` -> why, while the process can publish nothing; `log` -> why, while its log lines are lost.
     """
 
     def hindrances(self) -> list[str]:
@@ -74,6 +78,8 @@ class Health:
 
 def hindrance(lease: str, problem: str) -> str:
     """Returns the sentence on work that a process cannot do now."""
+    if lease == LOG:
+        return f"it writes no log: {problem}"
     return problem if lease == BROKER else f"{lease}: {problem}"
 
 
@@ -336,6 +342,12 @@ def lease_holder(connection: Connection, now: str, name: str) -> str | None:
     query = f"select holder from worker_leases where name = :name and held_until > {now}"
     holder: str | None = execute(connection, query, {"name": name}).scalar()
     return holder
+
+
+def lapsed_lease(connection: Connection, now: str, name: str) -> tuple[str, int] | None:
+    """Returns the last holder of a lease and its end. None: it is held, was given back, or nobody ever had it."""
+    query = f"select holder, held_until from worker_leases where name = :name and held_until between 1 and {now}"
+    return next((tuple(row) for row in fetch(connection, query, {"name": name})), None)
 
 
 def unusable_account_counts(processes: Iterable[Process]) -> dict[str, tuple[int, str]]:

@@ -85,7 +85,7 @@ class Notifier:
         with database.reading() as connection:
             reading = read_outbox(connection, database.now, has_open=not self._agenda.lacks(Work.OPEN))
             rows = alert_rows(connection)
-        found = find_problems(reading, wall_s=self._wall_clock())
+        found = find_problems(reading, self._accounts, wall_s=self._wall_clock())
         problems = {(problem.name, problem.subject) for problem in found}
         due = database.run(partial(self._due, problems=problems)) if problems or rows else []
         if not due:

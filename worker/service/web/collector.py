@@ -28,7 +28,7 @@ from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import SEPARATOR, exemplars, totals
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import QueueName, unusable_account_counts
+from worker.outbox.lanes.processes import LOG, QueueName, unusable_account_counts
 from worker.outbox.upkeep import gauges
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.limit_usage import usages
@@ -129,7 +129,7 @@ class OutboxCollector(Collector):
         unusable = {(name,): count for name, (count, _) in unusable_account_counts(reading.processes).items()}
         yield self._lasting_gauge("account_unusable", unusable, ((name,) for name in listed))
         yield from self._limits(connection, listed)
-        yield from _processes(reading)
+        yield from _processes(reading, self._accounts)
         yield _gauge("hook_events", {(state.label,): count for state, count in reading.hook_events.items()})
         zeros = dict.fromkeys(map(SEPARATOR.join, self._zero_counters(listed)), 0)
         yield from counters({**zeros, **totals(connection)}, exemplars(connection))
@@ -199,11 +199,11 @@ def _count_standings(reading: OutboxReading) -> Counter[tuple[str, ...]]:
     return Counter((lane.account, "account" if lane.lane == lane.account else "lane", lane.state) for lane in lanes)
 
 
-def _processes(reading: OutboxReading) -> Iterator[Metric]:
-    problems = Counter(problem.name for problem in find_problems(reading))
+def _processes(reading: OutboxReading, accounts: AccountSource) -> Iterator[Metric]:
+    problems = Counter(problem.name for problem in find_problems(reading, accounts))
     yield _gauge("relay_active", int(reading.has_leader))
     yield _gauge("processes", len(reading.fresh))
-    yield _gauge("processes_hindered", sum(bool(process.health.hindered) for process in reading.fresh))
+    yield _gauge("processes_hindered", sum(bool(process.health.hindered.keys() - {LOG}) for process in reading.fresh))
     yield _gauge("processes_silent", problems["ProcessesSilent"])
     threads = {(q.value,): sum(process.threads for process in reading.fresh if q in process.queues) for q in QueueName}
     yield _gauge("threads", threads)

@@ -8,13 +8,17 @@ a callback is never logged.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,11 +32,14 @@ from worker.config import logging as our_logging
 from worker.config.settings import Settings
 from worker.control.opening import make_database
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
-from worker.domain.errors import AccountsUnread, ConfigurationError
+from worker.domain.errors import AccountsUnread, ConfigurationError, WorkerError
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.verifiers import Verifiers
+from worker.outbox.engine.clock import micros
 from worker.outbox.engine.counting import BufferedCounts
+from worker.outbox.engine.database import Database
 from worker.outbox.engine.migrate import require_current
+from worker.outbox.lanes.processes import RECEIVER, acquire_lease, release_lease
 from worker.outbox.upkeep.totals import SPARE_EVERY_S, Totals
 from worker.service.loop import Loop
 from worker.service.web.health_endpoints import HealthEndpoints
@@ -52,6 +59,8 @@ THREADS = 16
 COUNTED_EVERY_S = 5.0
 QUIET_S = 60.0
 """Seconds for which equal refusals are counted, and not logged each."""
+BEAT_S, LEASE_S = 5.0, 20.0
+"""Seconds between two heartbeats of a receiver, and after the last of which it is down, unless there is another."""
 READER_THREADS = 4
 """Threads that find the account of a request, and decrypt it."""
 
@@ -206,12 +215,35 @@ def _flush(counts: BufferedCounts) -> float:
     return COUNTED_EVERY_S
 
 
+class Heartbeat:
+    """Holds the lease by which the outbox shows that a receiver runs. A receiver that is killed leaves it to lapse.
+
+    One lease for all receivers, because callbacks come in while one of them runs. No receiver is a worker process.
+    """
+
+    def __init__(self, database: Database):
+        self._database, pid = database, str(os.getpid())
+        self._holder = f"{socket.gethostname()[-(31 - len(pid)) :]} {pid}"
+
+    def turn(self) -> float:
+        """Takes the lease or renews it, unless another receiver has it. Raises if the database is away."""
+        database, lease_us = self._database, micros(LEASE_S)
+        database.run(lambda connection: acquire_lease(connection, database.now, RECEIVER, self._holder, lease_us))
+        return BEAT_S
+
+    def end(self) -> None:
+        """Gives the lease back at a clean stop. While the database is away, it lapses."""
+        with suppress(SQLAlchemyError, WorkerError):
+            self._database.run(lambda connection: release_lease(connection, RECEIVER, self._holder), tries=1)
+
+
 def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int:
     """Serves until SIGTERM or SIGINT, and returns the exit status. Raises before it listens if a setting is wrong."""
     accounts = accounts_of(settings)
     doors = Verifiers(accounts, settings.delivery.callback_max_age_s)
     doors.require_one()
     database = make_database(settings, pool_size=THREADS)
+    heartbeat = Heartbeat(database)
     try:
         require_current(database)
         our_logging.set_up(loglevel, **dict(settings.logs))
@@ -222,7 +254,18 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         with (
             Loop("totals", Totals(database, SPARE_EVERY_S).turn).running(STORE_S),
             Loop("counts", partial(_flush, counts), once_more=True).running(STORE_S),
+            ExitStack() as beating,
         ):
-            return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
+            # Only once it listens: one that cannot would hide that the receiver of before is gone.
+            status = serve(
+                receiver.app,
+                host,
+                port,
+                "receiver",
+                f"--host {host} --port {port}",
+                lambda address: beating.enter_context(Loop("heartbeat", heartbeat.turn).running(STORE_S)),
+            )
+        heartbeat.end()
+        return status
     finally:
         database.close()
