@@ -13,6 +13,7 @@ import html
 import json
 import os
 import re
+import secrets
 import signal
 import tempfile
 import time
@@ -61,10 +62,14 @@ corpid = "{THERE["corpid"]}"
 agentid = {THERE["agentid"]}
 secret = {{ file = "FOLDER/secret" }}
 base_url = "http://127.0.0.1:PORT"
+callback = {{ token = {{ env = "NIGHT_TOKEN" }}, aes_key = {{ env = "NIGHT_AES_KEY" }} }}
 
 [notify]
 to = [{{ url = {{ env = "NIGHT_NOTICES" }} }}]
 """
+
+_CALLBACK = {"NIGHT_TOKEN": "night", "NIGHT_AES_KEY": secrets.token_hex(22)[:43]}
+"""What the address of callbacks needs. No callback comes."""
 
 
 @dataclass
@@ -81,6 +86,7 @@ class Night:
     """The address of the console."""
     lang: Lang
     workers: list[Process] = field(default_factory=list)
+    receiver: Process | None = None
     sent: int = 0
 
     def work(self, count: int = 20, account: str = ACCOUNT) -> None:
@@ -139,6 +145,33 @@ def _kill_all(night: Night) -> None:
 def _start(night: Night) -> None:
     while len(night.workers) < 2:
         night.worker()
+    if night.receiver is None:
+        night.receiver = night.stack.process("worker.cli", "receiver", "--port", "0")
+
+
+def _kill_receiver(night: Night) -> None:
+    assert night.receiver is not None
+    night.receiver.send_signal(signal.SIGKILL)
+    night.receiver = None
+
+
+def _log_of_next(night: Night) -> Path:
+    """Where the next process of the installation writes its log."""
+    return night.stack.folder / f"process-{len(night.stack.processes)}.log"
+
+
+def _log_to_full_device(night: Night) -> None:
+    night.stack.end(night.workers.pop())
+    _log_of_next(night).symlink_to("/dev/full")
+    night.worker()
+
+
+def _log_to_disk(night: Night) -> None:
+    night.stack.end(night.workers.pop())
+    for log in night.stack.folder.glob("process-*.log"):
+        if log.is_symlink():
+            log.unlink()  # whoever reads all logs would read this device for ever
+    _start(night)
 
 
 def _answers(path: str, **answer: Any) -> Change:
@@ -217,6 +250,8 @@ FAULTS: Mapping[str, Fault] = {
     "one worker is killed": Fault(_kill, _start, ("page",)),
     "all workers are killed": Fault(_kill_all, _start),
     "a worker is stopped": Fault(_stopped, _goes_on),
+    "the receiver is killed": Fault(_kill_receiver, _start, ("page", "doctor", "notice")),
+    "a worker's log is on a full device": Fault(_log_to_full_device, _log_to_disk, ("page", "doctor", "notice")),
     "a person paused the account": Fault(_paused, _no_pause, ("doctor",)),
 }
 
@@ -274,7 +309,7 @@ def _installed(kind: str, lang: Lang) -> Iterator[Night]:
             account=_SETTINGS,
             base_url=f"http://127.0.0.1:{vendor_door.at}",
             worker_broker=way,
-            env={"NIGHT_NOTICES": f"{notices}/", "WORKER_LANG": lang},
+            env=(variables := {**_CALLBACK, "NIGHT_NOTICES": f"{notices}/", "WORKER_LANG": lang}),
         )
         stack = scope.enter_context(made)
         url = make_url(stack.database_url)
@@ -282,7 +317,7 @@ def _installed(kind: str, lang: Lang) -> Iterator[Night]:
         stack.worker_database = url.set(host="127.0.0.1", port=database.at).render_as_string(hide_password=False)
         stack.swap_broker(stack.broker)  # writes the settings again
         settings = load_settings(stack.config)
-        os.environ["WORKER_CONFIG"], os.environ["NIGHT_NOTICES"] = str(stack.config), f"{notices}/"
+        os.environ.update(variables, WORKER_CONFIG=str(stack.config))
         looked_at = scope.enter_context(closing(Database(make_engine(stack.worker_database))))
         page = scope.enter_context(served(Site(settings, looked_at, accounts_of(settings))))
         night = Night(stack, database, broker, vendor_door, posted, page, lang)

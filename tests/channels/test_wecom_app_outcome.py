@@ -354,6 +354,15 @@ def test_refused_credentials(code):
     assert found.remedy
 
 
+@pytest.mark.parametrize("code", [40001, 40014, 41001, 42001])
+def test_what_gettoken_refuses_is_the_secret(code):
+    """No token goes with that call, whatever the code says of one."""
+    found = CHANNEL.token_outcome(coded(code), account(), "s3cret")
+
+    assert found.reason.startswith(f"{code} the secret is wrong")
+    assert found.remedy == "correct corpid and secret"
+
+
 def test_an_untrusted_address_is_named_at_gettoken_too():
     """With the vendor's trace number beside it."""
     errmsg = "not allow to access from your ip, hint: [1767225600123456789012347], from ip: 203.0.113.7, more info at x"

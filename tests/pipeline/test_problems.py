@@ -12,9 +12,12 @@ import pytest
 from tests.channels.callback_samples import AES_KEY, TOKEN
 from tests.support.notified import ACCOUNTS, Watch, receive
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
+from worker.control.audit import list_audit
+from worker.control.lift import acknowledge
 from worker.control.pause import pause, resume
 from worker.domain.account import Secret
 from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
 from worker.language import translate
@@ -24,7 +27,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes, write_lane_events
-from worker.outbox.lanes.processes import BROKER, LOG, Health
+from worker.outbox.lanes.processes import BROKER, LOG, Health, recently_died
 from worker.outbox.upkeep.alerts import AlertRow
 from worker.reporting.problem_kinds import KINDS
 from worker.reporting.problems import MAX_UNKNOWN_PARTS, OpenProblem, find_problems, read_outbox
@@ -303,6 +306,56 @@ def test_each_cause_is_in_the_list_until_it_is_over(site: Site, cause: Cause) ->
 def test_every_kind_of_problem_has_its_cause() -> None:
     """Here, or in the test that is named."""
     assert KINDS.keys() == {*CAUSES, *ELSEWHERE}
+
+
+@pytest.mark.parametrize("cause", [something_was_set_aside, a_process_was_lost])
+def test_what_is_over_is_acknowledged_until_it_happens_again(site: Site, cause: Cause) -> None:
+    """It is gone from every list at once, the audit says by whom, and it can be acknowledged once."""
+    watch = Watch(site)
+    [(name, subject)] = next(cause(watch))
+    acknowledge(subject, person="zhang", why="the host is gone", database=site.database)
+    after = problems(watch)
+    with site.database.reading() as connection:
+        died = recently_died(connection, site.database.now)
+        [entry] = list_audit(connection)
+    with pytest.raises(WorkerError, match="nothing of"):
+        acknowledge(subject, person="zhang", database=site.database)
+    later(watch, 1)
+    [again] = next(cause(watch)) if name == "SetAside" else lose_once_more(watch)
+
+    assert (after, died) == (set(), [])
+    assert (entry.action, entry.person, entry.arguments, entry.counts) == (
+        "acknowledge",
+        "zhang",
+        {"name": subject},
+        {"acknowledged": 1},
+    )
+    assert problems(watch) == {again}
+    if name == "SetAside":
+        assert "1 thing could" in listed(watch)[0].text
+
+
+def lose_once_more(watch: Watch) -> Found:
+    """Another process with the same number dies."""
+    later(watch, 120)
+    at = watch.site.clock.micros - 60 * SECOND
+    row = "insert into worker_processes (id, alive_until, started_at, ended_at, threads, host, pid, lanes)"
+    watch.site.sql(f"{row} values ('later', :at, :at, :at, 1, 'far', 7, '{{}}')", at=at)
+    return {("WorkersLost", "far 7")}
+
+
+@pytest.mark.parametrize(
+    "cause", [a_process_is_silent, an_account_is_parked, parts_are_in_doubt, a_process_writes_no_log, no_process_leads]
+)
+def test_what_is_still_wrong_cannot_be_acknowledged(site: Site, cause: Cause) -> None:
+    """Nothing is written but the refused command."""
+    watch = Watch(site)
+    found = next(cause(watch))
+    for _, subject in found:
+        with pytest.raises(WorkerError, match="nothing of"):
+            acknowledge(subject, person="zhang", database=site.database)
+
+    assert problems(watch) == found
 
 
 def test_a_receiver_that_is_down_explains_that_callbacks_stopped(site: Site) -> None:

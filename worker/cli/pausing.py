@@ -1,4 +1,4 @@
-"""`worker pause`, `resume` and `fence`: stop calls, start them again, and guard a restored backup."""
+"""`worker pause`, `resume`, `acknowledge` and `fence`: stop calls, start them again, and guard a restored backup."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worker.control import pause as pausing
 from worker.control.audit import CommandResult
 from worker.control.cancel import JOB_ID
 from worker.control.fence import COMMAND as FENCE
-from worker.control.lift import LIFT
+from worker.control.lift import ACKNOWLEDGE, LIFT
 from worker.control.pause import HOLD, RELEASE, PauseResult
 from worker.control.selection import require_configured
 from worker.domain.errors import WorkerError
@@ -176,6 +176,14 @@ def _lift(person: Person, name: str) -> tuple[list[str], str]:
         # The person may have meant the pause instead of the block.
         return [], "; ".join([str(error), *pauses])
     return [*lines, *(f"still {pause}" for pause in pauses)], ""
+
+
+@app.command()
+@made_of(ACKNOWLEDGE)
+def acknowledge(given: Given) -> None:
+    """Acknowledges what is over."""
+    result = ACKNOWLEDGE.run(given.target["name"], person=given.person.name, why=given.person.why)
+    given.person.answer(result, "\n".join(ACKNOWLEDGE.lines(result, {})))
 
 
 @app.command()

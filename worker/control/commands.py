@@ -22,6 +22,7 @@ PLACES = {
     "resume": "pause.RESUME",
     "lift": "lift.LIFT",
     "retry": "lift.RETRY",
+    "acknowledge": "lift.ACKNOWLEDGE",
     "erase": "erase.COMMAND",
     "fence": "fence.COMMAND",
 }

@@ -1,4 +1,7 @@
-"""Unblocks lanes and accounts, retries parked hook events, and releases parts that wait behind a job of their order."""
+"""Unblocks lanes and accounts, retries parked hook events, and releases parts that wait behind a job of their order.
+
+Also acknowledges problems about the past, so that they are shown no more until something newer of the kind happens.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from worker.control.audit import CommandResult, audited
 from worker.control.command import Command, TargetKind
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
-from worker.domain.pacing.lane import Resume
+from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
 from worker.domain.state import JobState
+from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.lanes import lanes, tokens
+from worker.outbox.lanes.processes import DEAD_S, recently_died
 from worker.producer import resend
 
+FAULT = LaneEventKind.FAULT
 BY_A_PERSON = "a person resumed it"
 
 
@@ -106,4 +112,33 @@ SKIP = Command(
     lines=lambda result, options: (f"no job waits for part {part} any more" for part in result.jobs),
     done=("parts",),
     might_apply=lambda job: job.is_ordered and (job.goes_on or job.state is JobState.EXHAUSTED),
+)
+
+
+def acknowledge(name: str, *, person: str, why: str = "", database: Database | None = None) -> CommandResult:
+    """Acknowledges what this program set aside of an account so far, or the loss of a worker, named as `host pid`.
+
+    Raises WorkerError if nothing of it is over and not acknowledged yet. What goes on is shown when it happens again.
+    """
+    with audited("acknowledge", person=person, why=why, arguments={"name": name}, database=database) as command:
+        outbox = command.database
+        with outbox.reading() as connection:
+            lost = sum(f"{process.host} {process.pid}" == name for process in recently_died(connection, outbox.now))
+            faults = lanes.count_lane_events(connection, outbox.read_now() - DEAD_S * SECOND)[0][name, FAULT]
+        if not (lost or faults):
+            raise WorkerError(f"nothing of {name!r} is over and waits to be acknowledged; `worker doctor` says what is")
+        account, reason = "" if lost else name, "a person acknowledged it"
+        event = LaneEvent("", account, name[:100], LaneEventKind.ACKNOWLEDGED, reason, None, None, None)
+        outbox.run(lambda connection: lanes.write_lane_events(connection, outbox.now, [event]))
+        command.counts["acknowledged"] = lost + faults
+    return CommandResult(command.id, command.counts)
+
+
+ACKNOWLEDGE = Command(
+    name="acknowledge",
+    help="Acknowledges what is over, a lost worker or what was set aside: it is shown again only when there is more.",
+    target=TargetKind.LANE,
+    run=acknowledge,
+    lines=lambda result, options: (f"acknowledged: {result.counts['acknowledged']}",),
+    done=("acknowledged",),
 )

@@ -28,6 +28,8 @@ class ProblemKind:
     """What to do first."""
     command: str
     """The command that mends it or says more. `{}` stands for the subject."""
+    act: str = ""
+    """The command by which the console's first page mends it, or acknowledges that it is over; empty: none does."""
     tells_more: bool = False
     """Whether notices have the problem's own text too: it has words of this program alone, and ids."""
     about: Literal["account", "queue", "process", "workers", "broker", "receiver", "hooks", "clock"] = "account"

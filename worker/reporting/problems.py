@@ -171,7 +171,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
 def find_problems(reading: OutboxReading, accounts: AccountSource, *, wall_s: float | None = None) -> list[OpenProblem]:
     """Lists everything that is wrong. Its kind says how long a problem must last before a notice reports it.
 
-    A receiver that is down is no problem if none of the `accounts` has callbacks.
+    `accounts` are those whose callbacks a receiver should take.
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
     # A broker that no process reaches is one problem, however many accounts stand still because of it.

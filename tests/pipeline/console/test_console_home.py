@@ -11,9 +11,12 @@ from tests.pipeline.console.console_site import browser_of
 from tests.pipeline.console.person import Person
 from tests.support.runtime import planted, refused
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
+from worker.domain.pacing.lane import LaneEvent, LaneEventKind
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.lanes.lanes import write_lane_events
 from worker.outbox.upkeep.rates import CallRates, Calls
+from worker.reporting.problems import find_problems, read_outbox
 
 
 def test_an_empty_outbox_says_so(database: Database) -> None:
@@ -47,6 +50,40 @@ def test_calls_are_drawn_and_what_is_wrong_leads_on(database: Database, driven_c
     assert page.count('<svg class="chart curve"') == 3 * 2  # all accounts, hr, it: an hour and a day each
     assert '<a href="/accounts/hr">Look</a>' in page
     assert "1 blocked" in page
+
+
+@pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+def test_a_problem_has_its_runbook_and_for_who_may_act_the_command(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """What parked an account is lifted, and what is over is acknowledged, from the first page."""
+    driven_clock.micros = time.time_ns() // 1_000
+    with planted(database, driven_clock) as site:
+        site.vendor.says(refused(60020, "not allowed"))
+        site.ring(site.send("parks the account"))
+        event = LaneEvent("lane", "it", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
+        site.database.run(lambda connection: write_lane_events(connection, site.database.now, [event]))
+        admin = Person(site, lang="en")
+        page = admin.get("/").text
+        others = {
+            (role, account): Person(site, role, frozenset({account}), "en").get("/").text
+            for role, account in (("operator", "hr"), ("support", "it"), ("reader", "*"))
+        }
+        chinese = Person(site, lang="zh").get("/").text
+        given = admin.give("/commands/acknowledge?name=it")
+        with site.database.reading() as connection:
+            after = find_problems(read_outbox(connection, site.database.now), site.accounts)
+
+    lift, acknowledge = 'href="/commands/lift?name=hr"', 'href="/commands/acknowledge?name=it"'
+    assert [word in page for word in (lift, acknowledge, "Runbook: docs/runbooks.md#set-aside")] == [True] * 3
+    assert {who: (lift in text, acknowledge in text) for who, text in others.items()} == {
+        ("operator", "hr"): (True, False),
+        ("support", "it"): (False, False),
+        ("reader", "*"): (False, False),
+    }
+    assert "处理手册：docs/zh/runbooks.md#set-aside" in chinese
+    assert given.status == 200
+    assert "SetAside" not in {problem.name for problem in after}
 
 
 def test_a_curve_fills_its_place_and_the_rest_is_counted() -> None:

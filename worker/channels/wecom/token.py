@@ -8,6 +8,7 @@ get_corp_token (page 90605) takes the suite's token and the corp's permanent cod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from worker.channels.base import (
@@ -72,7 +73,9 @@ def granted(data: Mapping[str, Any], name: str, life_name: str) -> TokenGranted 
 def refused(answer: Answer) -> TokenRefused | TokenLater:
     """Returns what the code of an answer to a token call means, by the catalogue."""
     code, errmsg = answer.errcode, answer.errmsg
-    row = WRONG_SECRET if code == WRONG_SECRET.code else ERRCODES.find(code)
+    row = ERRCODES.find(code)
+    if row is not None and row.kind is Class.TOKEN:
+        row = replace(WRONG_SECRET, code=code)  # no token goes with this call: what the vendor refuses is the secret
     if row is None:
         what = "look the code up on page 90313"
         return TokenRefused(f"errcode {code} (not in the catalogue)", what, code, redact.hint(errmsg))

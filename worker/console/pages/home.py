@@ -9,6 +9,8 @@ from worker.console.page import ConsoleRequest, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
+from worker.console.running.preparing import OFFERED
+from worker.control.command import TargetKind
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import LaneStatus
 from worker.outbox.upkeep import gauges
@@ -78,7 +80,7 @@ def home(request: ConsoleRequest) -> View:
         "home.html",
         request.term("home.title"),
         figures=figures,
-        problems=[(_redacted(request, problem), _place(problem)) for problem in problems[:MAX_PROBLEMS]],
+        problems=[(_redacted(request, one), _place(one), _act(request, one)) for one in problems[:MAX_PROBLEMS]],
         more_problems=max(0, len(problems) - MAX_PROBLEMS),
         readings=[reading for reading in (queue, outbox_reading, rates) if reading is not None],
         is_read=queue is not None,
@@ -121,6 +123,14 @@ def _place(problem: OpenProblem) -> tuple[str, dict[str, str]]:
         case "LaneParked" | "BreakerStaysOpen" | "SetAside":
             return "/lanes", {}
     return (f"/accounts/{account}", {}) if account else ("/processes", {})
+
+
+def _act(request: ConsoleRequest, problem: OpenProblem) -> dict[str, str] | None:
+    """Returns the fields of the command that mends it, or None if there is none or the viewer may not run it."""
+    act, account = problem.kind.act, problem.subject if problem.kind.about == "account" else None
+    if not (act and problem.subject and request.may_act(account)):
+        return None
+    return {"name" if OFFERED[act].target is TargetKind.LANE else "account": problem.subject}
 
 
 def _redacted(request: ConsoleRequest, problem: OpenProblem) -> OpenProblem:

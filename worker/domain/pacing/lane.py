@@ -57,6 +57,8 @@ class LaneEventKind(StrEnum):
     """A process could not use the account as it is configured there; nothing is blocked for others."""
     TOO_NEW = "too new"
     """A process of an older release put off a part that a newer one enqueued; nothing is blocked."""
+    ACKNOWLEDGED = "acknowledged"
+    """A person acknowledged what was set aside before, or the loss of the process that the label names."""
 
 
 LOGGED = frozenset(

@@ -21,6 +21,7 @@ from worker.outbox.engine.counting import count_row
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.migrate import Release, this_release
 from worker.outbox.engine.sql import execute, fetch, read_now
+from worker.outbox.lanes.lanes import acknowledged
 
 T = TypeVar("T", dict[str, Any], list[Any])
 
@@ -249,9 +250,11 @@ DEAD_S = 86_400
 
 
 def recently_died(connection: Connection, now: str) -> list[Process]:
-    """Returns the processes that died in the last day: their lease lapsed, and they did not come back."""
+    """Returns the processes that died in the last day and did not come back, but for those that were acknowledged."""
     lately = f"ended_at > {now} - {DEAD_S * SECOND} and alive_until <= ended_at"
-    return _processes(connection, now, f"{lately} and not {_CAME_BACK}", {})
+    died = _processes(connection, now, f"{lately} and not {_CAME_BACK}", {})
+    seen = acknowledged(connection, read_now(connection, now) - DEAD_S * SECOND) if died else {}
+    return [process for process in died if process.alive_until > seen.get(f"{process.host} {process.pid}"[:100], 0)]
 
 
 def _processes(connection: Connection, now: str, only: str, values: Mapping[str, Any]) -> list[Process]:
@@ -345,7 +348,7 @@ def lease_holder(connection: Connection, now: str, name: str) -> str | None:
 
 
 def lapsed_lease(connection: Connection, now: str, name: str) -> tuple[str, int] | None:
-    """Returns the last holder of a lease and its end. None: it is held, was given back, or nobody ever had it."""
+    """Returns the last holder of a lease and its end. None: it is held, was given back, or has never been taken."""
     query = f"select holder, held_until from worker_leases where name = :name and held_until between 1 and {now}"
     return next((tuple(row) for row in fetch(connection, query, {"name": name})), None)
 

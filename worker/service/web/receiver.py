@@ -254,17 +254,11 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         with (
             Loop("totals", Totals(database, SPARE_EVERY_S).turn).running(STORE_S),
             Loop("counts", partial(_flush, counts), once_more=True).running(STORE_S),
-            ExitStack() as beating,
+            ExitStack() as scope,
         ):
             # Only once it listens: one that cannot would hide that the receiver of before is gone.
-            status = serve(
-                receiver.app,
-                host,
-                port,
-                "receiver",
-                f"--host {host} --port {port}",
-                lambda address: beating.enter_context(Loop("heartbeat", heartbeat.turn).running(STORE_S)),
-            )
+            beating, setting = Loop("heartbeat", heartbeat.turn).running(STORE_S), f"--host {host} --port {port}"
+            status = serve(receiver.app, host, port, "receiver", setting, lambda _: scope.enter_context(beating))
         heartbeat.end()
         return status
     finally:
