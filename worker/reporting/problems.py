@@ -189,7 +189,7 @@ def _of_callbacks(reading: OutboxReading, accounts: AccountSource) -> list[OpenP
     """Returns the receiver that is down, or else the accounts whose callbacks stopped, which one down explains."""
     if reading.lost_receiver and any(may_have_callbacks(accounts, name) for name in accounts.names()):
         holder, lapsed_at = reading.lost_receiver
-        text = f"no receiver of callbacks runs: the last one, {holder}, ended without a clean stop"
+        text = f"no receiver of callbacks has a heartbeat, and the last one, {holder}, was not stopped"
         return [OpenProblem("ReceiverDown", "", text, since=instant(lapsed_at))]
     return [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
 

@@ -70,6 +70,7 @@ def test_a_problem_has_its_runbook_and_for_who_may_act_the_command(
             for role, account in (("operator", "hr"), ("support", "it"), ("reader", "*"))
         }
         chinese = Person(site, lang="zh").get("/").text
+        no_right = Person(site, "operator", frozenset({"hr"})).get("/commands/acknowledge?name=far+7").status
         given = admin.give("/commands/acknowledge?name=it")
         with site.database.reading() as connection:
             after = find_problems(read_outbox(connection, site.database.now), site.accounts)
@@ -82,7 +83,7 @@ def test_a_problem_has_its_runbook_and_for_who_may_act_the_command(
         ("reader", "*"): (False, False),
     }
     assert "处理手册：docs/zh/runbooks.md#set-aside" in chinese
-    assert given.status == 200
+    assert (given.status, no_right) == (200, 403)
     assert "SetAside" not in {problem.name for problem in after}
 
 

@@ -12,12 +12,12 @@ from worker import Text, To, enqueue_many
 from worker.accounts.sources import accounts_of
 from worker.config.settings import load_settings
 from worker.domain.job import part_id
-from worker.domain.pacing.lane import LaneBlock
+from worker.domain.pacing.lane import LaneBlock, LaneEvent, LaneEventKind
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.lanes.lanes import change_lanes
+from worker.outbox.lanes.lanes import change_lanes, write_lane_events
 from worker.producer.enqueue import NewJob
 from worker.service.web.collector import OutboxCollector
 
@@ -219,3 +219,25 @@ def test_a_metric_counts_pauses(run: Run, jobs: list[str]) -> None:
 
     wanted = {("", "tag"): 2, ("hr", "account tag"): 1, ("", "everything"): 1, ("", "job"): 2}
     assert wanted == found
+
+
+def test_what_is_over_is_acknowledged(run: Run, capsys: Said) -> None:
+    """Doctor says how, and is silent then; a second time there is nothing to acknowledge."""
+    event = LaneEvent("lane", "hr", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
+    with closing(Database(make_engine(load_settings().database_url()))) as database:
+        database.run(lambda connection: write_lane_events(connection, database.now, [event]))
+    run("doctor")
+    before = capsys.readouterr().out
+
+    statuses = [run("acknowledge", "hr", "--why", "mended")]
+    said = capsys.readouterr().out
+    statuses.append(run("acknowledge", "hr"))
+    again = capsys.readouterr().err
+    run("doctor")
+
+    assert statuses == [0, 1]
+    assert "could not be handled in the last day" in before
+    assert "`worker acknowledge` it once it is dealt with" in before
+    assert said == "acknowledged: 1\n"
+    assert again == "worker: nothing of 'hr' is over and waits to be acknowledged; `worker doctor` says what is\n"
+    assert "could not be handled" not in capsys.readouterr().out

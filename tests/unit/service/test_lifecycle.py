@@ -105,6 +105,22 @@ def test_a_heartbeat_names_the_accounts_that_the_process_leaves_to_others(site: 
     assert json.loads(named) == {"account hr": "gettoken: proxy_refused"}
 
 
+def test_a_heartbeat_says_that_no_log_is_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as no line can be, while messages go out as before."""
+    told, full = "select hindered from worker_processes where ended_at is null", ["no space is left on its disk"]
+    monkeypatch.setattr("worker.config.logging.problem", lambda: full[-1])
+    with site.open() as room:
+        named = until(lambda: site.one(told), "it is told")
+        job = site.send()
+        room.answer_doorbell(site.part(job)[0], [site.part(job)[1]])
+        report = wait_for(site.database, job, LIMIT_S)
+        full.append("")
+        until(lambda: site.one(told) is None, "it is told no more")
+
+    assert json.loads(named) == {"log": "no space is left on its disk"}
+    assert report.state == JobState.ACCEPTED
+
+
 def test_what_is_old_is_taken_out(site: Site) -> None:
     """By the process that leads, without anybody's doing."""
     job = site.send()
