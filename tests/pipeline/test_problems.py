@@ -308,6 +308,7 @@ def test_every_kind_of_problem_has_its_cause() -> None:
     assert KINDS.keys() == {*CAUSES, *ELSEWHERE}
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("cause", [something_was_set_aside, a_process_was_lost])
 def test_what_is_over_is_acknowledged_until_it_happens_again(site: Site, cause: Cause) -> None:
     """It is gone from every list at once, the audit says by whom, and it can be acknowledged once."""
@@ -358,6 +359,7 @@ def test_what_is_still_wrong_cannot_be_acknowledged(site: Site, cause: Cause) ->
     assert problems(watch) == found
 
 
+@pytest.mark.every_database
 def test_a_receiver_that_is_down_explains_that_callbacks_stopped(site: Site) -> None:
     """Two sentences would be one trouble; and where no account has callbacks any more, it is none."""
     watch = Watch(site)

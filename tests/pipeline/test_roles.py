@@ -58,9 +58,11 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.error_text import is_forbidden
 from worker.outbox.engine.sql import execute
 from worker.outbox.jobs.events import claim_event
+from worker.outbox.lanes.processes import RECEIVER, lapsed_lease
 from worker.outbox.tables import VERSION_TABLE, metadata
 from worker.outbox.upkeep.totals import Totals
 from worker.reporting.job_list import with_contents
+from worker.service.web.receiver import Heartbeat
 
 PERMISSION = {"postgresql": {"42501"}, "mariadb": {1044, 1142, 1143, 1227}}
 SERVERS = [
@@ -358,6 +360,22 @@ def test_a_receiver_keeps_its_promises(
         test(test_callbacks.made(site), site)
 
         Totals(own).turn()
+
+
+def test_a_receiver_shows_that_it_runs(users: RoleUsers) -> None:
+    """It takes its lease, renews it and gives it back; a dashboard sees one that was lost."""
+    with producer_beside_worker(users) as (_, site), as_role(users, "receiver", site.clock) as own:
+        heartbeat = Heartbeat(own)
+        heartbeat.turn()
+        heartbeat.turn()
+        site.advance(60)
+        with as_role(users, "reader", site.clock) as reader, reader.reading() as connection:
+            lost = lapsed_lease(connection, reader.now, RECEIVER)
+        heartbeat.end()
+
+        assert lost is not None
+        assert lost[0].endswith(f" {os.getpid()}")
+        assert [row.held_until for row in site.rows("select * from worker_leases where name = 'receiver'")] == [0]
 
 
 def test_a_receiver_stores_chats_and_credentials(users: RoleUsers) -> None:
