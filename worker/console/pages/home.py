@@ -120,6 +120,8 @@ def _place(problem: OpenProblem) -> tuple[str, dict[str, str]]:
             return "/doubts", {}
         case "HooksFailed" | "HookHangs":
             return "/events", {}
+        case "ReceiverDown":
+            return "/inbound", {}
         case "LaneParked" | "BreakerStaysOpen" | "SetAside":
             return "/lanes", {}
     return (f"/accounts/{account}", {}) if account else ("/processes", {})
