@@ -131,6 +131,17 @@ def a_breaker_is_open(watch: Watch) -> Iterator[Found]:
         site.ring(job)
 
 
+def a_limit_is_exceeded(watch: Watch) -> Iterator[Found]:
+    """45009, and then the penalty is over."""
+    site = watch.site
+    site.vendor.says(refused(45009, "api freq out of limit"))
+    job = site.send()
+    site.ring(job)
+    yield {("LimitExceeded", "hr")}
+    later(watch, 120)
+    site.ring(job)
+
+
 def no_process_leads(watch: Watch) -> Iterator[Found]:
     """Heartbeats go on, and nobody renews the lease of the relay."""
     watch.site.clock.advance(60)
@@ -269,6 +280,7 @@ CAUSES: dict[str, Cause] = {
     "AccountParked": an_account_is_parked,
     "LaneParked": a_lane_is_parked,
     "BreakerStaysOpen": a_breaker_is_open,
+    "LimitExceeded": a_limit_is_exceeded,
     "NothingIsDelivered": no_process_leads,
     "BrokerAway": no_process_can_publish,
     "ClocksApart": clocks_differ,

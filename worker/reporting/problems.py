@@ -87,10 +87,10 @@ class OpenProblem:
     def what(self, lang: Lang = "en") -> str:
         """Returns what it is about, such as `account hr`."""
         about: str = self.kind.about
-        if about == "process":
-            about = "worker"
-        elif about == "account" and not self.subject:  # what housekeeping sets aside belongs to no account
+        if about in ("account", "process") and not self.subject:  # such as what housekeeping sets aside
             about = "installation"
+        elif about == "process":
+            about = "worker"
         return f"{term('head', about, lang)} {self.subject}".rstrip()
 
     @property
@@ -293,7 +293,7 @@ def _difference(first: Process, second: Process) -> str:
 
 
 def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
-    parked, broken = Counter[str](), dict[str, None]()
+    parked, broken, limited = Counter[str](), dict[str, LaneReport](), dict[str, LaneReport]()
     for lane in reading.lanes:
         if lane.state == UNUSABLE:
             yield OpenProblem("AccountUnusable", lane.account, lane.reason or "", lane.remedy or "")
@@ -302,10 +302,16 @@ def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
         elif lane.state == LaneStatus.PARKED:
             parked[lane.account] += 1
         elif lane.state in (LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN):
-            broken[lane.account] = None
+            broken.setdefault(lane.account, lane)
+        elif lane.struck and lane.until:
+            limited.setdefault(lane.account, lane)
     for account, count in parked.items():
         yield OpenProblem("LaneParked", account, f"{count} of its lanes are parked")
-    yield from (OpenProblem("BreakerStaysOpen", account) for account in broken)
+    for account, lane in broken.items():
+        yield OpenProblem("BreakerStaysOpen", account, f"calls fail, so only one at a time is tried: {lane.reason}")
+    for account, lane in limited.items():
+        text = f"the vendor refuses calls because a limit is exceeded: {lane.reason}"
+        yield OpenProblem("LimitExceeded", account, text, since=lane.since)
 
 
 def _of_jobs(reading: OutboxReading) -> Iterator[OpenProblem]:

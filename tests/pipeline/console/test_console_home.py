@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from tests.pipeline.console.console_site import browser_of
 from tests.pipeline.console.person import Person
 from tests.support.runtime import planted, refused
+from worker.console.pages.cache import CachedReading, PageCache
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind
 from worker.outbox.engine.clock import DrivenClock
@@ -17,6 +20,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import write_lane_events
 from worker.outbox.upkeep.rates import CallRates, Calls
 from worker.reporting.problems import find_problems, read_outbox
+
+HOME = sys.modules["worker.console.pages.home"]  # the package has a function of this name
 
 
 def test_an_empty_outbox_says_so(database: Database) -> None:
@@ -105,3 +110,30 @@ def test_a_curve_has_the_times_of_its_first_and_last_slot() -> None:
     axes = time_axes(datetime(2026, 12, 1, 3, 37, 59, tzinfo=UTC), timezone(timedelta(hours=5, minutes=30)))
 
     assert axes == {"hour": ("08:08", "09:07", 1), "day": ("09:15", "09:00", 15)}
+
+
+def test_a_database_that_does_not_answer_is_said_and_not_that_all_is_well(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures of before stay, and are said to be of then; once it answers again, nothing is left of it."""
+    times = [0.0]
+    kept = PageCache(outbox=CachedReading(3.0, 60.0, lambda: times[0]))
+    monkeypatch.setattr(HOME, "cache_of", lambda database: kept)
+    browser = browser_of(database, "admin")
+    before = browser.get("/", accept_language="zh").text
+
+    def fails(*_: object) -> None:
+        raise SQLAlchemyError
+
+    with monkeypatch.context() as away:
+        away.setattr(HOME, "read_outbox", fails)
+        times[0] += 60.0
+        meanwhile = browser.get("/", accept_language="zh").text
+    times[0] += 60.0
+    after = browser.get("/", accept_language="zh").text
+
+    assert "数据库没有响应控制台" in meanwhile
+    assert "没有运行中的工作进程" not in meanwhile
+    for page in (before, after):
+        assert "数据库没有响应控制台" not in page
+        assert "没有运行中的工作进程" in page

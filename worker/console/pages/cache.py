@@ -50,6 +50,8 @@ class Reading(Generic[T]):
     """By the database's clock, when the reading began."""
     age_s: float = 0.0
     """Seconds since then."""
+    is_last: bool = False
+    """Whether a newer reading failed, so that this is how things were."""
 
 
 def read(site: Site, gather: Callable[[Connection, str], T]) -> Reading[T]:
@@ -70,6 +72,7 @@ class CachedReading(Generic[T]):
         self._latest: Reading[T] | None = None
         self._began_at = self._expires_at = float("-inf")
         self._reader: threading.Thread | None = None
+        self._failed = False
 
     def latest(self, reload: Callable[[], Reading[T]], wait_s: float | None = None) -> Reading[T] | None:
         """Returns the newest reading, and starts another one if it is too old. None while the first one is under way.
@@ -88,8 +91,8 @@ class CachedReading(Generic[T]):
         if reader is not None:
             reader.join(wait_s if wait_s is not None else self._first_wait_s if is_stale else RELOAD_WAIT_S)
         with self._guard:
-            latest, age_s = self._latest, self._monotonic() - self._began_at
-        return latest and replace(latest, age_s=age_s)
+            latest, age_s, failed = self._latest, self._monotonic() - self._began_at, self._failed
+        return latest and replace(latest, age_s=age_s, is_last=failed)
 
     def _reload(self, reload: Callable[[], Reading[T]]) -> None:
         began = self._monotonic()
@@ -102,6 +105,7 @@ class CachedReading(Generic[T]):
         with self._guard:
             if reading is not None:
                 self._latest, self._began_at = reading, began
+            self._failed = reading is None
             self._expires_at = ended + max(self._max_age_s, IDLE_FACTOR * (ended - began))
             self._reader = None
 

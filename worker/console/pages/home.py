@@ -19,6 +19,10 @@ from worker.outbox.upkeep.rates import call_rates
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.problems import OpenProblem, OutboxReading, find_problems, read_outbox
 
+UNREAD = (
+    "the outbox's database does not answer the console, and the figures below are from before;"
+    " workers that do not reach it send nothing, and nothing is lost"
+)
 MAX_PROBLEMS = 50
 """Largest number of problems on the page."""
 STOPPED = (UNUSABLE, LaneStatus.PARKED, LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN, LaneStatus.BLOCKED)
@@ -55,7 +59,11 @@ def home(request: ConsoleRequest) -> View:
     queue = cache.queue.latest(lambda: read(site, gauges.queue))
     outbox_reading = cache.outbox.latest(lambda: read(site, read_outbox))
     reading = (outbox_reading or read(site, read_outbox)).value
-    problems = find_problems(reading, site.accounts)
+    if outbox_reading is not None and outbox_reading.is_last:
+        # Nothing says that all is well, or that what was wrong before is not over.
+        problems = [OpenProblem("DatabaseAway", "", UNREAD, since=outbox_reading.read_at)]
+    else:
+        problems = find_problems(reading, site.accounts)
     states = Counter[gauges.CalledState]()
     for (_, state), count in reading.called.items():
         states[state] += count
