@@ -24,13 +24,13 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleStand]:
         yield served
 
 
-A_FILE = "/jobs/{job}/files/{n}/{name}"
-"""Answers the bytes of a stored file, which are no page of ours; tests/pipeline/console asks for it."""
+FILES = {"/jobs/{job}/files/{n}/{name}", "/export/{form}"}
+"""Answer the bytes of a file, which are no page of ours; tests/pipeline/console asks for them."""
 
 
 def test_every_page_is_looked_at(stand: ConsoleStand) -> None:
     """An address is named for each page of the console's table."""
-    assert {page.path for page in PAGES if page.method == "GET"} - {A_FILE} == stand.pages.keys()
+    assert {page.path for page in PAGES if page.method == "GET"} - FILES == stand.pages.keys()
 
 
 OUT_OF_SIGHT = """() => [...document.querySelectorAll(".scroll, .scroll td, .scroll th")].filter(
