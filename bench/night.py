@@ -32,6 +32,7 @@ from bench.console.program import served
 from bench.stand.installation import installation, lay_ready
 from bench.stand.lanes import HERE, OTHER, THERE
 from bench.stand.stacks import CROSSED, STACKS, missing_service
+from bench.throughput.rig import BenchFailed
 from rig.serving import serving
 from rig.stack import ACCOUNT, Process, Stack, Vendor, until
 from rig.stacks import broker_of
@@ -110,7 +111,7 @@ class Night:
             case "page":
                 with requests.Session() as session:
                     session.trust_env = False
-                    answer = session.get(self.page, timeout=60)
+                    answer = session.get(self.page, headers={"accept-language": self.lang}, timeout=60)
                 if answer.status_code != 200:
                     return [f"status {answer.status_code}"]
                 return [html.unescape(_TAG.sub("", note)).strip() for note in _NOTE.findall(answer.text)]
@@ -182,6 +183,15 @@ def _answers(path: str, **answer: Any) -> Change:
     return begin
 
 
+def _refuse_the_secret(night: Night) -> None:
+    """The token that the workers have is over, and the secret gets no other."""
+    night.stack.vendor.faults(
+        {"match": {"path": TOKEN}, "action": {"answer": {"errcode": 40001, "errmsg": "invalid credential"}}},
+        {"match": {"path": SEND}, "action": {"answer": {"errcode": 42001, "errmsg": "access_token expired"}}},
+    )
+    night.work()
+
+
 def _heal(night: Night) -> None:
     night.stack.vendor.heal()
 
@@ -189,8 +199,8 @@ def _heal(night: Night) -> None:
 def _resumed(night: Night) -> None:
     """Healed, and the account's lanes opened by a person."""
     _heal(night)
-    command = night.stack.process("worker.cli", "resume", ACCOUNT, "--yes")
-    command.wait(60)
+    if night.stack.process("worker.cli", "resume", ACCOUNT).wait(60):
+        raise BenchFailed(f"the account was not resumed\n{night.stack.logs()[-1000:]}")
 
 
 def _shut(door: str) -> Change:
@@ -240,9 +250,7 @@ FAULTS: Mapping[str, Fault] = {
     "the vendor limits calls (45009)": Fault(
         _answers(SEND, answer={"errcode": 45009, "errmsg": "api freq out of limit"}), _resumed, ("page", "doctor")
     ),
-    "the secret is refused (40001)": Fault(
-        _answers(TOKEN, answer={"errcode": 40001, "errmsg": "invalid credential"}), _resumed
-    ),
+    "the secret is refused (40001)": Fault(_refuse_the_secret, _resumed),
     "the address is not allowed (60020)": Fault(
         _answers(SEND, answer={"errcode": 60020, "errmsg": "not allow to access from your ip"}), _resumed
     ),
@@ -392,5 +400,7 @@ def _shape(line: str) -> str:
 def _calm_down(night: Night) -> None:
     """Waits until what is due is sent."""
     deadline = time.monotonic() + CALM_S
-    while night.stack.open_jobs() and time.monotonic() < deadline:
+    while night.stack.open_jobs():
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"no calm before the next fault\n{night.stack.state()}")
         time.sleep(0.5)
