@@ -164,7 +164,9 @@ def _log_of_next(night: Night) -> Path:
 def _log_to_full_device(night: Night) -> None:
     night.stack.end(night.workers.pop())
     _log_of_next(night).symlink_to("/dev/full")
-    night.worker()
+    # Quiet: Celery's banner, which comes before the log, would end the process.
+    named = ("-A", "worker.service.celery_app", "worker", "-n", "full@night", "-c", "8")
+    night.workers.append(night.stack.process("celery", "-q", *named, "-P", "threads", "--loglevel", "INFO"))
 
 
 def _log_to_disk(night: Night) -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 
 def _lunch(site: Site) -> FullOutbox:
-    """Besides: a mailing of account `it` of which bob is unknown, ann and bob are refused, and forbidden words to 300."""
+    """Besides: a mailing of `it` of which bob is unknown, ann and bob are refused, and forbidden words go to 300."""
     bob, both, words = (
         partial(site.vendor.takes, invaliduser="bob"),
         refused(81013, "", invaliduser="ann|bob"),
