@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.pipeline.console.person import Person
 from tests.pipeline.test_metrics import Scraper
@@ -15,6 +16,7 @@ from tests.support.runtime import Site, an_account, planted
 from worker import Text
 from worker.control.pause import hold, pause
 from worker.delivery.scheduler.lane_offer import Doorbell
+from worker.delivery.sender.lease import OFTEN
 from worker.domain.errors import NotPublished
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
@@ -219,7 +221,7 @@ def stuck(site: Site) -> None:
 
 def failing(site: Site) -> None:
     later(site, 61)
-    beat(site, Health((), {"relay": "it fails again and again: each of its turns fails (KeyError > x.py:1 turn)"}))
+    beat(site, Health((), {"relay": "each of its turns fails (KeyError > x.py:1 turn), again and again"}))
 
 
 def another_is_ill(site: Site) -> None:
@@ -244,7 +246,7 @@ def nothing_to_see(site: Site) -> None:
         (no_consumer, StandstillCause.NO_CONSUMER, "no worker process takes from the queue urgent"),
         (unusable, StandstillCause.ACCOUNT, "no worker process can use the account: set secret"),
         (stuck, StandstillCause.LEADER, f": {STUCK}"),
-        (failing, StandstillCause.LEADER, "it fails again and again"),
+        (failing, StandstillCause.LEADER, "each of its turns fails (KeyError > x.py:1 turn), again and again"),
         (another_is_ill, StandstillCause.PROCESS, "the writer thread has been in one commit for 41 s"),
         (not_taken, StandstillCause.NOT_TAKEN, "look into the logs of worker"),
         (nothing_to_see, StandstillCause.UNKNOWN, "it is not known why they are not offered to the workers"),
@@ -353,7 +355,18 @@ def test_turns_that_fail_beside_others_are_told(site: Site) -> None:
         site.advance(1.1)
         turn(site)
 
-    assert site.relay.leadership.problem() == "it fails again and again: its broker is away"
+    assert site.relay.leadership.problem() == "its broker is away, again and again"
+
+
+def test_a_database_that_was_away_is_no_failure_of_the_process(site: Site) -> None:
+    """Its work failed meanwhile, each turn; once it goes on, nothing is said of that."""
+    refused = OperationalError("select 1", {}, OSError("connection refused"))
+    for _ in range(2 * OFTEN):
+        with pytest.raises(OperationalError), site.relay.leadership.trying():
+            raise refused
+        site.advance(1.0)
+
+    assert site.relay.leadership.problem() == ""
 
 
 def test_without_late_parts_it_costs_one_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from worker.domain.callbacks.hook import NO_HOOKS, Subscriptions
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import SECOND, SKEW_US, boot_clock, micros
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.error_text import is_away
 from worker.outbox.lanes.processes import (
     HEALTHY,
     Fitness,
@@ -295,10 +296,15 @@ class Leadership:
 
     @contextmanager
     def trying(self, what: str = "") -> Iterator[None]:
-        """Records an error that the work inside raises, and raises it again. `what` names the part of the work."""
+        """Records an error that the work inside raises, and raises it again. `what` names the part of the work.
+
+        A database that is away makes all work fail, and says nothing about this process.
+        """
         try:
             yield
         except Exception as error:
+            if is_away(error):
+                raise
             reason = (
                 str(error)
                 if isinstance(error, NotPublished)
@@ -354,7 +360,7 @@ class Leadership:
             return f"it has left this task to another process: {self._doubt_reason}"
         # Also if other turns succeed: the lane that makes some of them fail may never get its turn.
         is_often = self._failure_count >= OFTEN and now - self._failed_at < DOUBT_S
-        return f"it fails again and again: {self._failure_reason}" if is_often else ""
+        return f"{self._failure_reason}, again and again" if is_often else ""
 
     def _own_fitness(self) -> Fitness:
         if self.active and self._lasting_failure():

@@ -131,6 +131,11 @@ def is_forbidden(error: BaseException) -> bool:
     return remedy_of(error) == _RIGHTS
 
 
+def is_away(error: BaseException) -> bool:
+    """Returns whether the database cannot be reached, or the connection to it was lost."""
+    return remedy_of(error) == _HOST or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
 def is_taken_key(error: BaseException) -> bool:
     """Returns whether an insert of MariaDB met a unique key. The error is the driver's or SQLAlchemy's."""
     return error_number(getattr(error, "orig", error)) == DUPLICATE_KEY
