@@ -315,6 +315,24 @@ def test_each_cause_is_in_the_list_until_it_is_over(site: Site, cause: Cause) ->
     assert [text for text in told if re.search("[a-z]{2,} [a-z]{2,}", text)] == []
 
 
+def test_one_that_took_the_place_of_another_and_died_is_replaced_by_one_more(site: Site) -> None:
+    """Two died, one in the place of the other, and one lives since: nothing is missing."""
+    watch, row = (
+        Watch(site),
+        "insert into worker_processes (id, alive_until, started_at, ended_at, threads, pid, host, lanes)",
+    )
+    later(watch, 300)
+    now = site.clock.micros
+    for number, (began, ended) in enumerate(((-290, -200), (-190, -100)), 1):
+        times = {"began": now + began * SECOND, "ended": now + ended * SECOND}
+        site.sql(f"{row} values ('gone{number}', :ended, :began, :ended, 1, {number}, 'far', '{{}}')", **times)
+    assert problems(watch) == {("WorkersLost", "far 2")}
+
+    times = {"alive": now + 60 * SECOND, "began": now - 90 * SECOND}
+    site.sql(f"{row} values ('new', :alive, :began, null, 1, 3, 'far', '{{}}')", **times)
+    assert problems(watch) == set()
+
+
 def test_every_kind_of_problem_has_its_cause() -> None:
     """Here, or in the test that is named."""
     assert KINDS.keys() == {*CAUSES, *ELSEWHERE}

@@ -135,9 +135,10 @@ def evaluate(rows: Sequence[Process], host: str, pid: int | None, age_of: Callab
     problems = [
         f"worker {host} {row.pid}: {sentence}" for row in current if row.fresh for sentence in row.health.problems
     ]
-    late = [f"worker {host} {row.pid}: its heartbeat is late" for row in current if not row.fresh]
+    late = ", ".join(f"worker {host} {row.pid}" for row in current if not row.fresh)
     if problems or late:
-        return HostHealth(False, f"unhealthy: {'; '.join([*problems, *late])}", late=not problems)
+        texts = [*problems, *([f"no fresh heartbeat: {late}"] if late else [])]
+        return HostHealth(False, f"unhealthy: {'; '.join(texts)}", late=not problems)
     return HostHealth(True, f"healthy: {', '.join(f'worker {host} {row.pid}' for row in current)}")
 
 
@@ -199,8 +200,11 @@ def _age_of(pid: int) -> float | None:
     except OSError:
         return None
     try:
-        # Field 22 of proc(5), in ticks since boot. Counted after the name, which may contain blanks.
-        started = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        # Fields 3 and 22 of proc(5), the second in ticks since boot. Counted after the name, which may contain blanks.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        if fields[0] == "Z":  # it has ended, and its parent has not looked
+            return None
+        started = int(fields[19])
     except (OSError, ValueError, IndexError):
         return float("inf")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")

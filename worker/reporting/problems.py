@@ -258,11 +258,15 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
 
 
 def lost_processes(reading: OutboxReading) -> list[Process]:
-    """Returns the processes that died in the last day and in whose place none has started since."""
-    starts, lost = sorted(reading.now - int(process.age_s * SECOND) for process in reading.processes), list[Process]()
+    """Returns the processes that died in the last day and in whose place none has started since.
+
+    One that took another's place and died as well is one more to replace.
+    """
+    starts = sorted((-process.age_s, process.id) for process in (*reading.processes, *reading.died))
+    lost = list[Process]()
     for process in sorted(reading.died, key=lambda process: process.alive_until):
-        since = process.alive_until - REPLACED_S * SECOND
-        replacement = next((start for start in starts if start > since), None)
+        since_s = (process.alive_until - reading.now) / SECOND - REPLACED_S
+        replacement = next((one for one in starts if one[0] > since_s and one[1] != process.id), None)
         if replacement is None:
             lost.append(process)
         else:

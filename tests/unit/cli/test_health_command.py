@@ -74,7 +74,7 @@ def test_a_heartbeat_that_does_not_come_is_waited_for(run: Run, database: Databa
     ticks = Ticks()
     began = ticks.now
 
-    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat is late"]) == show(ticks=ticks)
+    assert (1, [f"unhealthy: no fresh heartbeat: worker {HOST} {PID}"]) == show(ticks=ticks)
     assert began + PATIENCE_S <= ticks.now < began + PATIENCE_S + 1
 
 
@@ -154,7 +154,7 @@ def test_all_processes_of_the_host_are_judged() -> None:
 
     told = evaluate(rows, "h", None, lambda pid: 100.0)
 
-    assert told.text == f"unhealthy: worker h 1: {STUCK.problems[0]}; worker h 2: its heartbeat is late"
+    assert told.text == f"unhealthy: worker h 1: {STUCK.problems[0]}; no fresh heartbeat: worker h 2"
     assert evaluate(rows, "h", 3, lambda pid: 100.0).text == "healthy: worker h 3"
 
 
@@ -164,7 +164,7 @@ def test_a_process_that_hangs_is_told_also_when_the_others_took_it_for_dead(run:
     beat(database, name="p2", pid=os.getppid())
     database.run(lambda connection: end_processes(connection, database.now, ["p1"]))
 
-    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat is late"]) == show()
+    assert (1, [f"unhealthy: no fresh heartbeat: worker {HOST} {PID}"]) == show()
 
 
 def test_the_row_of_a_process_before_says_nothing_of_its_successor() -> None:
