@@ -29,7 +29,6 @@ NOTES: Mapping[str, str] = {
     "waiting": "of them wait to be sent: cancelled at once",
     "sent": "of them were sent or may have been: recalled by workers, as fast as the vendor's limits allow",
     "not_recallable": "were sent on a channel without recalls: their messages stay",
-    "moved_waiting": "of them wait to be sent: cancelled, and enqueued again on the other account",
     "ended": "of them have ended, and stay as they are",
     "lately": "of them were called within the duplicate window: the same message may still arrive",
     "corrections": "of them are corrections: people who have only these are left without the right message, too",

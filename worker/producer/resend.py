@@ -90,9 +90,8 @@ def replay_row(
     priority: PriorityName | Priority | None,
     due_at: Instant | None,
     accounts: AccountSource | None,
-    account: str | None = None,
 ) -> JobRef:
-    """Replays the job of a row, by another account of its channel if one is named."""
+    """Replays the job of a row."""
     job_id = str(old["id"])
     require_read(old)
     if old["n_open"]:
@@ -101,14 +100,14 @@ def replay_row(
         _require_not_withdrawn(connection, job_id)
     all_jobs = original_and_replays(connection, old)
     to = not_reached(connection, old, all_jobs, also)
-    request = _repeat_request(connection, old, to, priority, accounts, account)
+    request = _repeat_request(connection, old, to, priority, accounts)
     if due_at is not None:
         request.options["due_at"] = due_at
     elif outbox.is_in_future(connection, old["due_at"]):
         request.options["due_at"] = instant(old["due_at"])
         request.options["expires_at"] = None if old["expires_at"] is None else instant(old["expires_at"])
     new_job = insert_one(connection, request)
-    if old["order_key"] is not None and account is None:
+    if old["order_key"] is not None:
         # An earlier replay has the place, where there is one.
         for row in all_jobs:
             if not row["n_open"]:
@@ -185,12 +184,11 @@ def _repeat_request(
     to: Recipients,
     priority: PriorityName | Priority | None,
     accounts: AccountSource | None,
-    account_name: str | None = None,
 ) -> JobRequest:
     """Returns a request for the same job once more, linked to the original."""
     document = json.loads(old["message"])
     to = without_erased(old, to)
-    account = find_account(account_name or old["account"], accounts)
+    account = find_account(old["account"], accounts)
     _require_content_kept(connection, old, document)
     require_replayable(connection, old, document, account)
     # A choice of the caller's that is kept in the parts' specs and not in the message.

@@ -23,11 +23,7 @@ from worker.outbox.jobs.reading import IS_CORRECTION
 CANCELLED, RECALLED, CORRECTED = "cancelled", "recalled", "corrected"
 _COLUMNS = "id, replay_of, created_at, cancelled_at, account, channel, kind, tags"
 _GIVEN_UP = f"{int(JobState.CANCELLED)}, {int(JobState.EXPIRED)}"
-_COMMANDS = {
-    CANCELLED: ("cancel", "recall", "correct", "move"),
-    RECALLED: ("recall", "correct"),
-    CORRECTED: ("correct",),
-}
+_COMMANDS = {CANCELLED: ("cancel", "recall", "correct"), RECALLED: ("recall", "correct"), CORRECTED: ("correct",)}
 _ACTIONS = ", ".join(
     f"'{through}{name}'" for name in sorted({*chain(*_COMMANDS.values())}) for through in ("", "console.")
 )
@@ -151,16 +147,6 @@ def withdrawals(connection: Connection, jobs: Collection[WithdrawnJob]) -> tuple
             by = {} if command is None else {name: command[name] for name in ("person", "why")}
             by_command[key] = Withdrawal(job.how, instant(job.at), audit=key[1], **by)
     return tuple(by_command.values())
-
-
-def withdrawn_by(connection: Connection, jobs: Mapping[str, WithdrawnJob], action: str) -> set[str]:
-    """Returns those of the jobs that a command of this name withdrew, and that no other command may have."""
-    if not jobs:
-        return set()
-    times = [job.at for job in jobs.values()]
-    commands = _commands(connection, min(times), max(times))
-    names = [(command, command["action"].removeprefix("console.")) for command in commands]
-    return {id for id, job in jobs.items() if {name for command, name in names if _did(command, job)} == {action}}
 
 
 def _commands(connection: Connection, first: int, last: int) -> list[dict[str, Any]]:
