@@ -12,6 +12,7 @@ import pytest
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, planted, refused
 from worker import JobFilter, To, replay
+from worker.control.cancel import cancel, find_open
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.failure_reasons import failures_by_reason
@@ -82,6 +83,28 @@ def test_of_a_replayed_job_only_the_newest_replay_counts(site: Site) -> None:
 
     assert site.state(last.id) == "accepted"
     assert (81013, "") not in reasons(site)
+
+
+def test_a_replay_that_was_cancelled_takes_nobody_from_the_count(site: Site) -> None:
+    """Nobody got it."""
+    nobody = fail(site)
+    with site.database.engine.begin() as connection:
+        again = replay(connection, nobody, due_at=timedelta(days=1), accounts=site.accounts)
+    cancel(find_open(JobFilter(ids=[again.id]), database=site.database), person="li", database=site.database)
+
+    assert reasons(site)[81013, ""] == (1, 2)
+
+
+def test_what_expired_is_not_counted_under_the_errcode_that_it_waited_for(site: Site) -> None:
+    """A limit was exceeded, and then its time was over."""
+    site.vendor.says(refused(45009))
+    late = site.send("a", "carl", tags=["lunch"], expires_at=timedelta(seconds=30))
+    site.ring(late)
+    site.advance(3_600)
+    site.ring(late)
+
+    assert site.state(late) == "expired"
+    assert [code for code, _ in reasons(site)] == [None]
 
 
 def test_the_page_says_what_an_errcode_means_and_offers_the_replay_of_its_jobs(site: Site) -> None:

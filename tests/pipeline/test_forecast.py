@@ -66,6 +66,15 @@ def test_what_is_due_is_divided_by_the_speed(site: Site) -> None:
     assert (one.due, one.later, one.per_s, one.in_s) == (100, 0, 20.0, 5.0)
 
 
+def test_of_slow_calls_those_in_flight_say_the_speed(site: Site) -> None:
+    """Sixteen of 20 s each that began together end together: between most heartbeats none does."""
+    jobs = [site.send(str(n)) for n in range(100)]
+    figures = f'{{"{site.part(jobs[0]).lane}": [16, 20000, 20000, 0]}}'
+    site.sql("update worker_processes set lanes = :lanes", lanes=figures)
+
+    assert told(site)["hr"].per_s == 0.8
+
+
 def test_a_limit_that_blocks_lets_its_amount_through(site: Site) -> None:
     """Of 100 at 20 a minute the last go four windows after the block ends."""
     robot(site, 100)

@@ -87,7 +87,7 @@ def problem() -> str:
     """Returns why the last line could not be written, or an empty text. Tries with a line of its own first."""
     if _lines is None or not _lines.problem:
         return ""
-    structlog.get_logger().warning("lines_lost", count=_lines.lost)
+    structlog.get_logger().critical("lines_lost", count=_lines.lost)  # written whatever the level is
     return _lines.problem
 
 

@@ -14,14 +14,12 @@ from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
 from worker.domain.state import JobState
-from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.lanes import lanes, tokens
-from worker.outbox.lanes.processes import DEAD_S, recently_died
+from worker.outbox.lanes.processes import recently_died
 from worker.producer import resend
 
-FAULT = LaneEventKind.FAULT
 BY_A_PERSON = "a person resumed it"
 
 
@@ -116,27 +114,26 @@ SKIP = Command(
 
 
 def acknowledge(name: str, *, person: str, why: str = "", database: Database | None = None) -> CommandResult:
-    """Acknowledges what this program set aside of an account so far, or the loss of a worker, named as `host pid`.
+    """Acknowledges the loss of a worker, named as `host pid`, in whose place none has to be started.
 
-    Raises WorkerError if nothing of it is over and not acknowledged yet. What goes on is shown when it happens again.
+    Raises WorkerError if none of this name was lost in the last day, or it was acknowledged before.
     """
     with audited("acknowledge", person=person, why=why, arguments={"name": name}, database=database) as command:
         outbox = command.database
         with outbox.reading() as connection:
             lost = sum(f"{process.host} {process.pid}" == name for process in recently_died(connection, outbox.now))
-            faults = lanes.count_lane_events(connection, outbox.read_now() - DEAD_S * SECOND)[0][name, FAULT]
-        if not (lost or faults):
-            raise WorkerError(f"nothing of {name!r} is over and waits to be acknowledged; `worker doctor` says what is")
-        account, reason = "" if lost else name, "a person acknowledged it"
-        event = LaneEvent("", account, name[:100], LaneEventKind.ACKNOWLEDGED, reason, None, None, None)
+        if not lost:
+            raise WorkerError(f"no lost worker {name!r} waits to be acknowledged; `worker doctor` says what is wrong")
+        reason = "a person acknowledged it"
+        event = LaneEvent("", "", name[:100], LaneEventKind.ACKNOWLEDGED, reason, None, None, None)
         outbox.run(lambda connection: lanes.write_lane_events(connection, outbox.now, [event]))
-        command.counts["acknowledged"] = lost + faults
+        command.counts["acknowledged"] = lost
     return CommandResult(command.id, command.counts)
 
 
 ACKNOWLEDGE = Command(
     name="acknowledge",
-    help="Acknowledges what is over, a lost worker or what was set aside: it is shown again only when there is more.",
+    help="Acknowledges a lost worker, such as one of a machine that is gone for good: it is shown no longer.",
     target=TargetKind.LANE,
     run=acknowledge,
     lines=lambda result, options: (f"acknowledged: {result.counts['acknowledged']}",),

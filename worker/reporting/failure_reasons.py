@@ -57,7 +57,7 @@ class FailureCount:
     jobs: int
     """Jobs of which something failed for it."""
     recipients: int
-    """Recipients who did not get the message for it; a job without recipients counts none."""
+    """Recipients who did not get the message for it, by part: of a text in pieces once for each piece that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class FailureReport:
 def failures_by_reason(connection: Connection, filter: JobFilter) -> FailureReport:
     """Counts the recipients of a filter's jobs who got nothing, by account and reason.
 
-    A job that was replayed is not counted, but its newest replay is, if the filter has it. Counts the newest 200,000
-    jobs at most. Raises CheckFailed where the filter is about parts or calls.
+    A job that was replayed is not counted, but its newest replay that was not cancelled is, if the filter has it.
+    Counts the newest 200,000 jobs at most. Raises CheckFailed where the filter is about parts or calls.
     """
     require_filter(filter)
     filter.require_jobs_of_a_list()

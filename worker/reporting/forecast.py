@@ -31,6 +31,8 @@ MAX_PARTS = 2_000_000
 """Most queued parts of one account that are counted. If there are more, the forecast says that it is a minimum."""
 MAX_WAITING_PARTS = 10_000
 """Most parts waiting for limits of their recipients that are read for the limits' names."""
+SLOW_MS = 3_000
+"""Milliseconds of a call, from which on more calls end between some heartbeats than between others."""
 NEAR_LIMIT = 0.5
 """The used share of a limit from which it is assumed to slow down all calls of its account."""
 
@@ -126,9 +128,12 @@ class _Reader:
         )
 
     def _per_s(self, name: str, usages: Sequence[Usage]) -> float:
-        """Returns how many calls end in a second, but no more than a nearly used up limit allows."""
+        """Returns how many calls end in a second, but no more than a nearly used up limit allows.
+
+        Of calls that take longer than from one heartbeat to the next, those in flight say that better.
+        """
         speed = sum(
-            sum(figures[3:4]) / 1000
+            1000 * figures[0] / figures[1] if figures[1] > SLOW_MS else sum(figures[3:4]) / 1000
             for item in self.processes
             for lane, figures in item.lanes.items()
             if account_of(lane) == name

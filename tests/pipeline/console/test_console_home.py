@@ -14,10 +14,8 @@ from tests.pipeline.console.person import Person
 from tests.support.runtime import planted, refused
 from worker.console.pages.cache import CachedReading, PageCache
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
-from worker.domain.pacing.lane import LaneEvent, LaneEventKind
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import write_lane_events
 from worker.outbox.upkeep.rates import CallRates, Calls
 from worker.reporting.problems import find_problems, read_outbox
 
@@ -66,8 +64,10 @@ def test_a_problem_has_its_runbook_and_for_who_may_act_the_command(
     with planted(database, driven_clock) as site:
         site.vendor.says(refused(60020, "not allowed"))
         site.ring(site.send("parks the account"))
-        event = LaneEvent("lane", "it", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
-        site.database.run(lambda connection: write_lane_events(connection, site.database.now, [event]))
+        row = "insert into worker_processes (id, alive_until, started_at, ended_at, threads, host, pid, lanes)"
+        at = site.database.read_now()
+        for pid in (6, 7):  # the one that lives took the place of the first
+            site.sql(f"{row} values ('gone{pid}', {at - 9 + pid}, {at - 10**9}, {at}, 1, 'far', {pid}, '{{}}')")
         admin = Person(site, lang="en")
         page = admin.get("/").text
         others = {
@@ -76,20 +76,22 @@ def test_a_problem_has_its_runbook_and_for_who_may_act_the_command(
         }
         chinese = Person(site, lang="zh").get("/").text
         no_right = Person(site, "operator", frozenset({"hr"})).get("/commands/acknowledge?name=far+7").status
-        given = admin.give("/commands/acknowledge?name=it")
+        given = admin.give("/commands/acknowledge?name=far+7")
         with site.database.reading() as connection:
             after = find_problems(read_outbox(connection, site.database.now), site.accounts)
 
-    lift, acknowledge = 'href="/commands/lift?name=hr"', 'href="/commands/acknowledge?name=it"'
-    assert [word in page for word in (lift, acknowledge, "Runbook: docs/runbooks.md#set-aside")] == [True] * 3
+    lift, acknowledge = 'href="/commands/lift?name=hr"', 'href="/commands/acknowledge?name=far+7"'
+    assert [word in page for word in (lift, acknowledge, "Runbook: docs/runbooks.md#nothing-is-delivered")] == [
+        True
+    ] * 3
     assert {who: (lift in text, acknowledge in text) for who, text in others.items()} == {
         ("operator", "hr"): (True, False),
         ("support", "it"): (False, False),
         ("reader", "*"): (False, False),
     }
-    assert "处理手册：docs/zh/runbooks.md#set-aside" in chinese
+    assert "处理手册：docs/zh/runbooks.md#nothing-is-delivered" in chinese
     assert (given.status, no_right) == (200, 403)
-    assert "SetAside" not in {problem.name for problem in after}
+    assert "WorkersLost" not in {problem.name for problem in after}
 
 
 def test_a_curve_fills_its_place_and_the_rest_is_counted() -> None:

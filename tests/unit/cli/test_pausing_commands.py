@@ -12,12 +12,12 @@ from worker import Text, To, enqueue_many
 from worker.accounts.sources import accounts_of
 from worker.config.settings import load_settings
 from worker.domain.job import part_id
-from worker.domain.pacing.lane import LaneBlock, LaneEvent, LaneEventKind
+from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.lanes.lanes import change_lanes, write_lane_events
+from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.enqueue import NewJob
 from worker.service.web.collector import OutboxCollector
 
@@ -221,23 +221,25 @@ def test_a_metric_counts_pauses(run: Run, jobs: list[str]) -> None:
     assert wanted == found
 
 
-def test_what_is_over_is_acknowledged(run: Run, capsys: Said) -> None:
+def test_a_lost_worker_is_acknowledged(run: Run, capsys: Said) -> None:
     """Doctor says how, and is silent then; a second time there is nothing to acknowledge."""
-    event = LaneEvent("lane", "hr", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
-    with closing(Database(make_engine(load_settings().database_url()))) as database:
-        database.run(lambda connection: write_lane_events(connection, database.now, [event]))
+    row = "insert into worker_processes (id, alive_until, started_at, ended_at, threads, host, pid, lanes)"
+    with closing(Database(make_engine(load_settings().database_url()))) as database, database.writing() as connection:
+        at = database.read_now()
+        for name, pid, until, ended in (("gone", 7, at - 9, str(at - 8)), ("here", 8, at + 10**8, "null")):
+            values = f"('{name}', {until}, {at - 10**9}, {ended}, 1, 'far', {pid}, '{{}}')"
+            connection.exec_driver_sql(f"{row} values {values}")
     run("doctor")
     before = capsys.readouterr().out
 
-    statuses = [run("acknowledge", "hr", "--why", "mended")]
+    statuses = [run("acknowledge", "far 7", "--why", "gone for good")]
     said = capsys.readouterr().out
-    statuses.append(run("acknowledge", "hr"))
+    statuses.append(run("acknowledge", "far 7"))
     again = capsys.readouterr().err
     run("doctor")
 
     assert statuses == [0, 1]
-    assert "could not be handled in the last day" in before
-    assert "`worker acknowledge` it once it is dealt with" in before
+    assert "or `worker acknowledge` it" in before
     assert said == "acknowledged: 1\n"
-    assert again == "worker: nothing of 'hr' is over and waits to be acknowledged; `worker doctor` says what is\n"
-    assert "could not be handled" not in capsys.readouterr().out
+    assert again == "worker: no lost worker 'far 7' waits to be acknowledged; `worker doctor` says what is wrong\n"
+    assert "worker acknowledge" not in capsys.readouterr().out

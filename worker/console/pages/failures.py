@@ -19,6 +19,7 @@ def failures(request: ConsoleRequest) -> View | Redirect:
         return View.of("problems.html", request.term("preview.refused"), problems=search.problems)
     if search.job_filter is None:
         return Redirect("/failures", {**search.typed, "created_from": "-24h"})
+    search.job_filter.require_jobs_of_a_list()
     job_filter, readings = search.job_filter, cache_of(site.database).failures.get(tuple(search.typed.items()))
     count = partial(failures_by_reason, filter=job_filter)
     reading = readings.latest(lambda: read(site, lambda connection, now: count(connection)))

@@ -95,8 +95,9 @@ class LaneStates:
         self._avoided: dict[str, _Avoided] = {}
         self._usage: dict[str, _LaneUsage] = {}
         self._in_flight: dict[str, int] = {}
-        self._summed_up_at: float | None = None
         """Calls in flight by account; an account without any has no entry."""
+        self._summed_up_at: float | None = None
+        """When the last heartbeat's entries were made."""
         self._last_end = 0.0
 
     # -- states -------------------------------------------------------------------------------------------------------

@@ -153,7 +153,15 @@ def failed_parts(connection: Connection, jobs: dict[str, int]) -> Iterator[list[
         calls = rows_by_id(connection, "claim, part_id, errcode", "worker_attempts", left, "part_id", only=answered)
         newest = {part: errcode for _, part, errcode in sorted(calls)}
         yield [
-            FailedPart(id, job, state == PartState.PARTIAL, spec, reason, newest.get(id))
+            # What expired did so after its last answer, whatever that was.
+            FailedPart(
+                id,
+                job,
+                state == PartState.PARTIAL,
+                spec,
+                reason,
+                None if state == PartState.EXPIRED else newest.get(id),
+            )
             for id, job, state, spec, reason in rows
         ]
 
@@ -169,9 +177,9 @@ def refused_by_list(connection: Connection, parts: Iterable[str]) -> dict[str, d
 
 
 def replayed_jobs(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Returns those of the jobs that have a newer replay, also a replay of the same original."""
+    """Returns those of the jobs that have a newer replay, also of the same original, that was not cancelled."""
     originals = dict(rows_by_id(connection, "id, coalesce(replay_of, id)", "worker_jobs", ids))
-    of, only = {*originals.values()}, "group by replay_of"
+    of, only = {*originals.values()}, f"and state <> {JobState.CANCELLED:d} group by replay_of"
     newest = dict(
         rows_by_id(
             connection, "replay_of, max(id)", "worker_jobs", of, "replay_of", only=only, index="worker_jobs_replay"

@@ -132,8 +132,8 @@ def is_forbidden(error: BaseException) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """Returns whether the database cannot be reached, or the connection to it was lost."""
-    return remedy_of(error) == _HOST or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    """Returns whether the database cannot be reached."""
+    return remedy_of(error) == _HOST
 
 
 def is_taken_key(error: BaseException) -> bool:

@@ -280,7 +280,7 @@ _NEWEST = """(select id, account, label, what, happened_at from worker_lane_even
 
 
 def acknowledged(connection: Connection, since: int) -> dict[str, int]:
-    """Returns account or process -> when a person last acknowledged what was over, since an instant."""
+    """Returns process -> when a person last acknowledged its loss, since an instant."""
     values = {"after": first_id(since - SKEW_US), "since": since, "what": LaneEventKind.ACKNOWLEDGED.value}
     query = f"select label, max(happened_at) from {_NEWEST} and what = :what group by label"
     return {str(label): int(at) for label, at in fetch(connection, query, values)}
@@ -289,15 +289,11 @@ def acknowledged(connection: Connection, since: int) -> dict[str, int]:
 def count_lane_events(connection: Connection, since: int) -> tuple[Counter[tuple[str, str]], dict[str, str]]:
     """Counts events by account and kind since an instant, and returns account -> the reason of its newest fault.
 
-    Reads only the newest 10,000, and no faults that were acknowledged.
+    Reads only the newest 10,000.
     """
     # The ids have the clock of the process that wrote them, which may differ.
     values = {"after": first_id(since - SKEW_US), "since": since}
-    query, over = f"select account, what, count(*), max(id) from {_NEWEST}", ""
-    for n, (name, at) in enumerate(acknowledged(connection, since).items()):
-        over += f" and not (what = '{LaneEventKind.FAULT}' and account = :name_{n} and happened_at <= :at_{n})"
-        values |= {f"name_{n}": name, f"at_{n}": at}
-    rows = fetch(connection, f"{query}{over} group by account, what", values)
+    rows = fetch(connection, f"select account, what, count(*), max(id) from {_NEWEST} group by account, what", values)
     counts = Counter({(str(account), str(what)): int(count) for account, what, count, _ in rows})
     faults = {id: account for account, what, _, id in rows if what == LaneEventKind.FAULT}
     reasons = rows_by_id(connection, "id, reason", "worker_lane_events", faults) if faults else []

@@ -245,6 +245,8 @@ def processes_of_host(connection: Connection, now: str, host: str) -> list[Proce
     return _processes(connection, now, only, {"host": host})
 
 
+LAPSED_S = 10
+"""Seconds after its end for which a lease may still find another holder: two of a receiver's heartbeats."""
 DEAD_S = 86_400
 """Seconds for which a process that died is reported."""
 
@@ -348,8 +350,12 @@ def lease_holder(connection: Connection, now: str, name: str) -> str | None:
 
 
 def lapsed_lease(connection: Connection, now: str, name: str) -> tuple[str, int] | None:
-    """Returns the last holder of a lease and its end. None: it is held, was given back, or has never been taken."""
-    query = f"select holder, held_until from worker_leases where name = :name and held_until between 1 and {now}"
+    """Returns the last holder of a lease and its end. None: it is held, was given back, or has never been taken.
+
+    A lease that has just lapsed may be taken by another process in a moment.
+    """
+    over = f"between 1 and {now} - {LAPSED_S * SECOND}"
+    query = f"select holder, held_until from worker_leases where name = :name and held_until {over}"
     return next((tuple(row) for row in fetch(connection, query, {"name": name})), None)
 
 
