@@ -45,7 +45,7 @@ callback = {{{{ token = {{{{ file = "{{folder}}/token" }}}}, aes_key = {{{{ file
 secret = {{{{ file = "{{folder}}/secret" }}}}
 base_url = "{{vendor}}"
 """
-IN_TIME = 30_000
+IN_TIME = 60_000
 """Milliseconds in which a change must be seen; it takes half a second."""
 APPROVAL = ButtonCard(
     main_title=MainTitle(title="Leave request"),
@@ -170,7 +170,7 @@ def test_a_typed_reply_is_answered(page: WatchedPage, played: DemoStage) -> None
     """It becomes a callback; the hook's answer appears below it."""
     look_at(page, ConversationKey("app", "ww-demo/1000002", PERSON))
 
-    page.page.get_by_label(f"Reply as {PERSON}").fill("hello <b>there</b>")
+    page.page.get_by_label(f"Reply as {PERSON}").fill("hello <b>there</b>", timeout=IN_TIME)
     page.page.get_by_role("button", name="Send", exact=True).click()
 
     said = page.page.locator("article.entry.is-said", has_text="hello <b>there</b>")
