@@ -26,7 +26,7 @@ from worker.language.visible import visible
 
 TARGETS: Mapping[TargetKind, Mapping[str, Any]] = {
     TargetKind.JOB: {"job": Annotated[str, typer.Argument(help="The job's id.")]},
-    TargetKind.LANE: {"name": Annotated[str, typer.Argument(help="The lost worker, as HOST PID in quotes.")]},
+    TargetKind.PROCESS: {"name": Annotated[str, typer.Argument(help="The lost worker, as HOST PID in quotes.")]},
     TargetKind.RECIPIENT: {
         "recipient": Annotated[str, typer.Option(help="The person: a userid, a customer, a mail address.")]
     },

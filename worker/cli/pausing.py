@@ -181,7 +181,7 @@ def _lift(person: Person, name: str) -> tuple[list[str], str]:
 @app.command()
 @made_of(ACKNOWLEDGE)
 def acknowledge(given: Given) -> None:
-    """Acknowledges what is over."""
+    """Acknowledges a lost worker."""
     result = ACKNOWLEDGE.run(given.target["name"], person=given.person.name, why=given.person.why)
     given.person.answer(result, "\n".join(ACKNOWLEDGE.lines(result, {})))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from worker.cli.options import Commands, Json, echo, echo_error, to_json, with_filter
+from worker.cli.options import Commands, Json, echo_error, print_value, with_filter
 from worker.cli.reading import padded, pause_line, print_problems, unmatched_names
 from worker.control.opening import open_database
 from worker.domain.job_filter import CALL_TIMES, JobFilter
@@ -27,11 +26,7 @@ def stats(options: dict[str, Any], as_json: Json = False) -> bool:
         with database.reading() as connection:
             report = mailing(connection, job_filter)
         problems = unmatched_names(database, job_filter, is_empty=not report.total.jobs)
-    if as_json:
-        echo(json.dumps(to_json(report), ensure_ascii=False))
-    else:
-        for line in _lines(report):
-            echo(line)
+    print_value(report, "\n".join(_lines(report)), as_json=as_json)
     if report.leaves_fresh_out:
         echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if report.is_cut_short:
@@ -48,11 +43,7 @@ def failures(options: dict[str, Any], as_json: Json = False) -> bool:
         with database.reading() as connection:
             report = failures_by_reason(connection, job_filter)
         problems = unmatched_names(database, job_filter, is_empty=not report.counts)
-    if as_json:
-        echo(json.dumps(to_json(report), ensure_ascii=False))
-    else:
-        for line in _failure_lines(report):
-            echo(line)
+    print_value(report, "\n".join(_failure_lines(report)), as_json=as_json)
     if report.is_cut_short:
         echo_error("there are too many jobs, so the oldest are not counted")
     return print_problems(problems)

@@ -30,7 +30,9 @@ class TargetKind(Enum):
     SCOPE = auto()
     """What a pause is about: a JobFilter, or None for everything."""
     LANE = auto()
-    """A lane, or an account and all its lanes, by its name; of `acknowledge` an account or a worker process."""
+    """A lane, or an account and all its lanes, by its name."""
+    PROCESS = auto()
+    """A worker process, by its host and process id, such as `far 7`."""
     EVENT = auto()
     """An event of the hooks, by its id."""
     RECIPIENT = auto()

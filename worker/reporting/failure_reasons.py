@@ -109,7 +109,7 @@ def _count(
             }
             if not part.is_accepted:
                 left = recipient_count(stored_spec(part.spec) or {}) - sum(found.values())
-                own = (part.errcode or None, "" if part.errcode else part.reason or "")
+                own = (part.errcode, "" if part.errcode else part.reason or "")
                 if left or not found:
                     found[own] = found.get(own, 0) + left
             for (code, text), count in found.items():

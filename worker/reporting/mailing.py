@@ -26,7 +26,7 @@ from worker.outbox.control.mailings import (
     mailing_pages,
     part_shares,
     recalls_and_corrections,
-    refused_by_part,
+    refused_by_list,
 )
 from worker.outbox.engine.bulk import batched_by_size
 from worker.outbox.engine.caller import on_callers_connection
@@ -271,7 +271,7 @@ def _count_divided(connection: Connection, tally: _Tally, jobs: Mapping[str, _Di
     counts_by_job = dict[str, Counter[MailingStage]]()
     overlap = set[str]()
     for parts in part_shares(connection, {id: job.inputs.parts for id, job in jobs.items()}):
-        refused = refused_by_part(connection, [part.id for part in parts])
+        refused = refused_by_list(connection, [part.id for part in parts])
         for part in parts:
             spec = stored_spec(part.spec)
             if spec is None or OVERLAPPING & spec.keys():
@@ -279,7 +279,7 @@ def _count_divided(connection: Connection, tally: _Tally, jobs: Mapping[str, _Di
             if spec is None:
                 continue
             total, counts = recipient_count(spec), counts_by_job.setdefault(part.job_id, Counter())
-            refused_count = min(total, refused.get(part.id, 0))
+            refused_count = min(total, sum(refused.get(part.id, {}).values()))
             counts[jobs[part.job_id].inputs.stage_of(part.state)] += total - refused_count
             counts[MailingStage.REFUSED] += refused_count
     overlap |= {id for id, job in jobs.items() if counts_by_job.get(id, Counter()).total() != job.asked}

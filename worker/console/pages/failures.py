@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
@@ -21,8 +19,7 @@ def failures(request: ConsoleRequest) -> View | Redirect:
         return Redirect("/failures", {**search.typed, "created_from": "-24h"})
     search.job_filter.require_jobs_of_a_list()
     job_filter, readings = search.job_filter, cache_of(site.database).failures.get(tuple(search.typed.items()))
-    count = partial(failures_by_reason, filter=job_filter)
-    reading = readings.latest(lambda: read(site, lambda connection, now: count(connection)))
+    reading = readings.latest(lambda: read(site, lambda connection, now: failures_by_reason(connection, job_filter)))
     report = FailureReport((), is_cut_short=False) if reading is None else reading.value
     return View.of(
         "failures.html",

@@ -140,7 +140,7 @@ def _act(request: ConsoleRequest, problem: OpenProblem) -> dict[str, str] | None
     act, account = problem.kind.act, problem.subject if problem.kind.about == "account" else None
     if not (act and problem.subject and request.may_act(account)):
         return None
-    return {"name" if OFFERED[act].target is TargetKind.LANE else "account": problem.subject}
+    return {"account" if OFFERED[act].target is TargetKind.JOBS else "name": problem.subject}
 
 
 def _redacted(request: ConsoleRequest, problem: OpenProblem) -> OpenProblem:

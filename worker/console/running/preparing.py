@@ -235,6 +235,7 @@ TARGETS: Mapping[TargetKind, tuple[Callable[[CommandRequest], Any], tuple[str, .
     TargetKind.JOB: (_single_id, ()),
     TargetKind.SCOPE: (_scope, ("all",)),
     TargetKind.LANE: (partial(_required_option, name="name"), ("name",)),
+    TargetKind.PROCESS: (partial(_required_option, name="name"), ("name",)),
     TargetKind.EVENT: (partial(_required_option, name="event"), ("event",)),
 }
 """How each target is read from a request, and the fields that it has beside those of the filter."""

@@ -58,7 +58,7 @@ class LaneEventKind(StrEnum):
     TOO_NEW = "too new"
     """A process of an older release put off a part that a newer one enqueued; nothing is blocked."""
     ACKNOWLEDGED = "acknowledged"
-    """A person acknowledged what was set aside before, or the loss of the process that the label names."""
+    """A person acknowledged the loss of the process that the label names."""
 
 
 LOGGED = frozenset(

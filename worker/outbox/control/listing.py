@@ -250,9 +250,12 @@ def errcodes_of_parts(connection: Connection, ids: Collection[str]) -> dict[str,
     if not ids:
         return {}
     left = rows_by_id(connection, "id", "worker_parts", ids, only=f"and state <> {int(PartState.ACCEPTED)}")
+    return newest_errcodes_of(connection, [row[0] for row in left])
+
+
+def newest_errcodes_of(connection: Connection, parts: Collection[str]) -> dict[str, int]:
+    """Returns part -> errcode of its newest answered call that is still stored, for parts that have one."""
     columns = "part_id, claim, errcode"
-    calls = rows_by_id(
-        connection, columns, "worker_attempts", [row[0] for row in left], "part_id", only="and errcode is not null"
-    )
+    calls = rows_by_id(connection, columns, "worker_attempts", parts, "part_id", only="and errcode is not null")
     newest = {part: errcode for part, _, errcode in sorted(calls, key=lambda call: call[1])}
     return {part: errcode for part, errcode in newest.items() if errcode}

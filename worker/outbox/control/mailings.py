@@ -16,7 +16,7 @@ from worker.domain.job import Kind, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, states_of
-from worker.outbox.control.listing import JobRowsPage, job_page
+from worker.outbox.control.listing import JobRowsPage, job_page, newest_errcodes_of
 from worker.outbox.engine.bulk import batched, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -104,12 +104,6 @@ def in_flight_by_job(connection: Connection) -> Counter[str]:
     return Counter(row[0] for row in fetch(connection, f"select job_id from {source} where state = 1"))
 
 
-def refused_by_part(connection: Connection, parts: Iterable[str]) -> dict[str, int]:
-    """Returns part -> how many of its recipients were refused by name, for parts with any."""
-    rows = rows_by_id(connection, "part_id, count(*)", "worker_failures", parts, "part_id", only="group by part_id")
-    return {part: int(count) for part, count in rows}
-
-
 class PartShare(NamedTuple):
     """A part with its recipients."""
 
@@ -146,12 +140,10 @@ _NOT_REACHED = f"({PartState.REJECTED:d}, {PartState.EXHAUSTED:d}, {PartState.EX
 def failed_parts(connection: Connection, jobs: dict[str, int]) -> Iterator[list[FailedPart]]:
     """Yields the parts of these jobs (job id -> number of parts) that did not reach all, some hundred at a time."""
     ids = (part_id(job, n) for job, count in jobs.items() for n in range(count))
-    columns, answered = "id, job_id, state, spec, reason", "and errcode is not null"
+    columns = "id, job_id, state, spec, reason"
     for lot in batched(ids, PARTS):
         rows = rows_by_id(connection, columns, "worker_parts", lot, only=f"and state in {_NOT_REACHED}")
-        left = [row[0] for row in rows]
-        calls = rows_by_id(connection, "claim, part_id, errcode", "worker_attempts", left, "part_id", only=answered)
-        newest = {part: errcode for _, part, errcode in sorted(calls)}
+        newest = newest_errcodes_of(connection, [row[0] for row in rows])
         yield [
             # What expired did so after its last answer, whatever that was.
             FailedPart(
