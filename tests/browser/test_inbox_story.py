@@ -113,12 +113,18 @@ def look_at(page: WatchedPage, key: ConversationKey) -> None:
     expect(page.page.locator("[data-live-state]")).to_have_text("Live", timeout=IN_TIME)
 
 
-def in_app(page: WatchedPage, played: DemoStage, message: Any, title: str) -> Locator:
-    """Look at the person's conversation with the app, then have a message sent that appears there."""
+def greeted(page: WatchedPage, played: DemoStage) -> Locator:
+    """Look at the person's conversation with the app, which a greeting has begun; its entries."""
     asked(played, APP, Text(content="Good morning"), To(users=[PERSON]))
     look_at(page, ConversationKey("app", "ww-demo/1000002", PERSON))
     entries = page.page.locator("article.entry")
     expect(entries).not_to_have_count(0, timeout=IN_TIME)
+    return entries
+
+
+def in_app(page: WatchedPage, played: DemoStage, message: Any, title: str) -> Locator:
+    """Look at the person's conversation with the app, then have a message sent that appears there."""
+    entries = greeted(page, played)
     asked(played, APP, message, To(users=[PERSON]))
     expect(entries.filter(has_text=title).last).to_be_visible(timeout=IN_TIME)
     return entries.filter(has_text=title).last
@@ -168,9 +174,9 @@ def test_a_menu_tells_what_was_selected(page: WatchedPage, played: DemoStage) ->
 
 def test_a_typed_reply_is_answered(page: WatchedPage, played: DemoStage) -> None:
     """It becomes a callback; the hook's answer appears below it."""
-    look_at(page, ConversationKey("app", "ww-demo/1000002", PERSON))
+    greeted(page, played)
 
-    page.page.get_by_label(f"Reply as {PERSON}").fill("hello <b>there</b>", timeout=IN_TIME)
+    page.page.get_by_label(f"Reply as {PERSON}").fill("hello <b>there</b>")
     page.page.get_by_role("button", name="Send", exact=True).click()
 
     said = page.page.locator("article.entry.is-said", has_text="hello <b>there</b>")
