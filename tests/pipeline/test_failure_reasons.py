@@ -85,6 +85,15 @@ def test_of_a_replayed_job_only_the_newest_replay_counts(site: Site) -> None:
     assert (81013, "") not in reasons(site)
 
 
+def test_somebody_who_misses_every_piece_of_a_long_text_is_one_person(site: Site) -> None:
+    """Each piece has a part of its own, which the vendor refuses."""
+    site.vendor.says(*[refused(81013, invaliduser="ann|bob")] * 3)
+    site.ring(site.send("long " * 1_000, To(["ann", "bob"]), tags=["lunch"], overflow="split"))
+
+    assert len(site.bodies()) == 3
+    assert reasons(site)[81013, ""] == (1, 2)
+
+
 def test_a_replay_that_was_cancelled_takes_nobody_from_the_count(site: Site) -> None:
     """Nobody got it."""
     nobody = fail(site)

@@ -27,10 +27,7 @@ def stats(options: dict[str, Any], as_json: Json = False) -> bool:
             report = mailing(connection, job_filter)
         problems = unmatched_names(database, job_filter, is_empty=not report.total.jobs)
     print_value(report, "\n".join(_lines(report)), as_json=as_json)
-    if report.leaves_fresh_out:
-        echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
-    if report.is_cut_short:
-        echo_error("there are too many jobs, so the oldest are not counted")
+    _print_left_out(report)
     return print_problems(problems)
 
 
@@ -44,9 +41,15 @@ def failures(options: dict[str, Any], as_json: Json = False) -> bool:
             report = failures_by_reason(connection, job_filter)
         problems = unmatched_names(database, job_filter, is_empty=not report.counts)
     print_value(report, "\n".join(_failure_lines(report)), as_json=as_json)
+    _print_left_out(report)
+    return print_problems(problems)
+
+
+def _print_left_out(report: MailingReport | FailureReport) -> None:
+    if report.leaves_fresh_out:
+        echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if report.is_cut_short:
         echo_error("there are too many jobs, so the oldest are not counted")
-    return print_problems(problems)
 
 
 def _failure_lines(report: FailureReport) -> Iterator[str]:

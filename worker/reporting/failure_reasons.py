@@ -57,7 +57,7 @@ class FailureCount:
     jobs: int
     """Jobs of which something failed for it."""
     recipients: int
-    """Recipients who did not get the message for it, by part: of a text in pieces once for each piece that failed."""
+    """Recipients who did not get the message for it. Of a text in pieces, those who did not get its worst piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class FailureReport:
     counts: Sequence[FailureCount]
     is_cut_short: bool
     """True if there are older jobs that were not counted."""
+    leaves_fresh_out: bool
+    """True if too many jobs are open, or ended so lately that no index has them, for all to be counted."""
 
 
 @on_callers_connection
@@ -78,16 +80,17 @@ def failures_by_reason(connection: Connection, filter: JobFilter) -> FailureRepo
     """
     require_filter(filter)
     filter.require_jobs_of_a_list()
-    now, is_cut_short = read_now(connection, now_in(connection)), False
+    now, is_cut_short, leaves_fresh_out = read_now(connection, now_in(connection)), False, False
     jobs, recipients = Counter[FailureReason](), Counter[FailureReason]()
     for page in mailing_pages(connection, filter, now, MAX_JOBS, STATES):
         rows = {row["id"]: row for row in page.rows if any(row[name] for name in _FAILED)}
         for id in replayed_jobs(connection, rows):
             del rows[id]
         _count(connection, rows, jobs, recipients)
-        is_cut_short = page.is_cut_short
+        is_cut_short, leaves_fresh_out = page.is_cut_short, leaves_fresh_out or page.leaves_fresh_out
     order = sorted(jobs, key=lambda reason: (-recipients[reason], -jobs[reason], reason.account, reason.reason))
-    return FailureReport([FailureCount(reason, jobs[reason], recipients[reason]) for reason in order], is_cut_short)
+    counts = [FailureCount(reason, jobs[reason], recipients[reason]) for reason in order]
+    return FailureReport(counts, is_cut_short, leaves_fresh_out)
 
 
 def _count(
@@ -97,23 +100,25 @@ def _count(
     recipients: Counter[FailureReason],
 ) -> None:
     """Adds some jobs to the counts."""
-    by_job: dict[str, set[FailureReason]] = {}
+    by_job: dict[tuple[str, FailureReason], Counter[int]] = {}
     sizes = {id: sum(row[name] for name in COUNTER_NAMES) for id, row in rows.items()}
     for parts in failed_parts(connection, sizes):
         by_list = refused_by_list(connection, [part.id for part in parts])
         for part in parts:
-            row, counts = rows[part.job_id], by_list.get(part.id, {})
+            row, counts, spec = rows[part.job_id], by_list.get(part.id, {}), stored_spec(part.spec) or {}
             found = {
                 (code or None, "" if code else f"named by the vendor in {name}"): count
                 for (name, code), count in counts.items()
             }
             if not part.is_accepted:
-                left = recipient_count(stored_spec(part.spec) or {}) - sum(found.values())
+                left = recipient_count(spec) - sum(found.values())
                 own = (part.errcode, "" if part.errcode else part.reason or "")
                 if left or not found:
                     found[own] = found.get(own, 0) + left
             for (code, text), count in found.items():
                 reason = FailureReason(row["account"], row["channel"], code, text)
-                by_job.setdefault(part.job_id, set()).add(reason)
-                recipients[reason] += count
-    jobs.update(reason for reasons in by_job.values() for reason in reasons)
+                # Every piece of a text goes to the same people.
+                by_job.setdefault((part.job_id, reason), Counter())[int(spec.get("piece", 0))] += count
+    for (_, reason), by_piece in by_job.items():
+        jobs[reason] += 1
+        recipients[reason] += max(by_piece.values())

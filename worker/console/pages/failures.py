@@ -20,7 +20,7 @@ def failures(request: ConsoleRequest) -> View | Redirect:
     search.job_filter.require_jobs_of_a_list()
     job_filter, readings = search.job_filter, cache_of(site.database).failures.get(tuple(search.typed.items()))
     reading = readings.latest(lambda: read(site, lambda connection, now: failures_by_reason(connection, job_filter)))
-    report = FailureReport((), is_cut_short=False) if reading is None else reading.value
+    report = FailureReport((), is_cut_short=False, leaves_fresh_out=False) if reading is None else reading.value
     return View.of(
         "failures.html",
         request.term("failures.title"),
