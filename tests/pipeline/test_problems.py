@@ -27,7 +27,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes, write_lane_events
-from worker.outbox.lanes.processes import BROKER, LOG, Health, recently_died
+from worker.outbox.lanes.processes import BROKER, LOG, Health, deferred_account, recently_died
 from worker.outbox.upkeep.alerts import AlertRow
 from worker.reporting.problem_kinds import KINDS
 from worker.reporting.problems import MAX_UNKNOWN_PARTS, OpenProblem, find_problems, read_outbox
@@ -217,6 +217,13 @@ def a_process_writes_no_log(watch: Watch) -> Iterator[Found]:
     later(watch)
 
 
+def a_vendor_cannot_be_reached(watch: Watch) -> Iterator[Found]:
+    """A process says so with its heartbeat, and is hindered in nothing else."""
+    later(watch, health=Health((), {deferred_account("hr"): "gettoken: dns"}))
+    yield {("VendorUnreachable", "hr")}
+    later(watch)
+
+
 def no_receiver_runs(watch: Watch) -> Iterator[Found]:
     """The only one is killed; then another is started, and stopped. A lease that still holds is no problem."""
     site = watch.site
@@ -292,6 +299,7 @@ CAUSES: dict[str, Cause] = {
     "SetAside": something_was_set_aside,
     "WorkerUnhealthy": a_process_is_unhealthy,
     "LogLost": a_process_writes_no_log,
+    "VendorUnreachable": a_vendor_cannot_be_reached,
     "ReceiverDown": no_receiver_runs,
     "ProcessesSilent": a_process_is_silent,
     "WorkersLost": a_process_was_lost,

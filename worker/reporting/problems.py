@@ -33,11 +33,14 @@ from worker.outbox.lanes.processes import (
     RELAY,
     Process,
     QueueName,
+    deferred_account,
+    deferred_accounts,
     hindrance,
     lapsed_lease,
     lease_holder,
     living_processes,
     recently_died,
+    recently_stopped,
 )
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import accounts_without_callbacks
@@ -60,6 +63,8 @@ MAX_HOOK_S = 900
 """Longest run of a hook in seconds; a longer one is a problem, because later ends of its job wait for it."""
 REPLACED_S = 15
 """Seconds before the end of a lost process's lease from which on a start counts as one in its place."""
+SILENT_S = 30
+"""Seconds without a heartbeat, after the end of its lease, from which on it is a problem that nobody calls it dead."""
 LANE_EVENTS_S = 86_400
 """Seconds back for which events of lanes are counted. A lasting error writes `set aside` once a day."""
 
@@ -116,6 +121,8 @@ class OutboxReading:
     """Processes that have not ended, with a heartbeat that is fresh or not."""
     died: Sequence[Process]
     """See `recently_died`."""
+    stopped: Sequence[Process]
+    """Processes that ended by themselves in the last day."""
     has_leader: bool
     """True if a process has the lease of the relay."""
     pauses: Sequence[Pause]
@@ -153,6 +160,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         now,
         processes,
         recently_died(connection, now_sql),
+        recently_stopped(connection, now_sql),
         lease_holder(connection, now_sql, RELAY) is not None,
         pauses,
         lanes,
@@ -174,9 +182,13 @@ def find_problems(reading: OutboxReading, accounts: AccountSource, *, wall_s: fl
     `accounts` are those whose callbacks a receiver should take.
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
-    # A broker that no process reaches is one problem, however many accounts stand still because of it.
+    # A broker that no process reaches is one problem, however many accounts stand still because of it. So is a vendor
+    # that cannot be reached, however many calls failed before that was known.
     others = [one for one in reading.standstills if one.cause is not StandstillCause.BROKER]
-    problems = [*_of_processes(reading), *standstills(others), *_of_lanes(reading), *_of_jobs(reading)]
+    unreachable = [*_unreachable(reading)]
+    explained = {("BreakerStaysOpen", one.subject) for one in unreachable}
+    of_lanes = [one for one in _of_lanes(reading) if (one.name, one.subject) not in explained]
+    problems = [*_of_processes(reading), *unreachable, *standstills(others), *of_lanes, *_of_jobs(reading)]
     problems += set_aside(reading.steps, reading.faults)
     problems += _of_callbacks(reading, accounts)
     problems += _of_hooks(reading)
@@ -241,15 +253,20 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
             yield OpenProblem("QueueWithoutWorkers", queue.value)
     # Where none is left, that is the problem.
     for process in lost_processes(reading) if fresh else []:
-        yield OpenProblem("WorkersLost", f"{process.host} {process.pid}", since=instant(process.alive_until))
+        since = instant(min(process.alive_until, reading.now))
+        yield OpenProblem("WorkersLost", f"{process.host} {process.pid}", since=since)
     for process in reading.processes:
         name = f"{process.host} {process.pid}"
         if not process.fresh:
-            yield OpenProblem("ProcessesSilent", name)
+            # Where none is left, that is the problem. Others bury a dead one within seconds.
+            if fresh and reading.now - process.alive_until > SILENT_S * SECOND:
+                yield OpenProblem("ProcessesSilent", name, since=instant(process.alive_until))
             continue
         if process.health.problems:
             yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.problems))
-        hindered = {what: why for what, why in process.health.hindered.items() if not (what == BROKER and broker)}
+        by_account = {*map(deferred_account, deferred_accounts(process))}
+        by_account |= {BROKER} if broker else set()
+        hindered = {what: why for what, why in process.health.hindered.items() if what not in by_account}
         if lost := hindered.pop(LOG, ""):
             yield OpenProblem("LogLost", name, hindrance(LOG, lost))
         if hindered:
@@ -257,12 +274,28 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
             yield OpenProblem("WorkerHindered", name, text, "its log says more")
 
 
+def _unreachable(reading: OutboxReading) -> Iterator[OpenProblem]:
+    """Yields a problem for each account whose vendor some processes cannot reach."""
+    reasons: dict[str, dict[str, str]] = {}
+    for process in reading.fresh:
+        for account, why in deferred_accounts(process).items():
+            reasons.setdefault(account, {})[f"{process.host} {process.pid}"] = why
+    for account, by_process in reasons.items():
+        why = "; ".join(f"{name}: {text}" for name, text in by_process.items())
+        if len(by_process) < len(reading.fresh):
+            text = f"some worker processes cannot reach the vendor, and leave the account to the others: {why}"
+        else:
+            text = f"no worker process can reach the vendor, so the account's jobs wait, and none is lost: {why}"
+        yield OpenProblem("VendorUnreachable", account, text)
+
+
 def lost_processes(reading: OutboxReading) -> list[Process]:
     """Returns the processes that died in the last day and in whose place none has started since.
 
     One that took another's place and died as well is one more to replace.
     """
-    starts = sorted((-process.age_s, process.id) for process in (*reading.processes, *reading.died))
+    all_processes = (*reading.processes, *reading.died, *reading.stopped)
+    starts = sorted((-process.age_s, process.id) for process in all_processes)
     lost = list[Process]()
     for process in sorted(reading.died, key=lambda process: process.alive_until):
         since_s = (process.alive_until - reading.now) / SECOND - REPLACED_S

@@ -27,7 +27,7 @@ def test_an_empty_outbox_says_so(database: Database) -> None:
     shown = browser_of(database, "reader").get("/", accept_language="en")
 
     assert shown.status == 200
-    assert "Nothing is due." in shown.text
+    assert "Nothing is due now." in shown.text
     assert "<table" not in shown.text
 
 
@@ -36,7 +36,7 @@ def test_the_browsers_language_is_used(database: Database) -> None:
     shown = browser_of(database, "reader").get("/", accept_language="zh-CN,zh;q=0.9,en;q=0.8")
 
     assert '<html lang="zh-CN">' in shown.text
-    assert "没有待发的消息。" in shown.text
+    assert "此刻没有到期待发的消息。" in shown.text
 
 
 @pytest.mark.fewer_databases("the statements behind it run on each database in other tests")

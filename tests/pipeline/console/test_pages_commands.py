@@ -419,12 +419,33 @@ def test_an_account_is_paused_and_resumed(site: Site) -> None:
     person = Person(site, name="wang")
 
     person.give("/commands/pause?account=hr", "maintenance")
-    paused = newest(site)
+    paused, home, accounts = newest(site), person.get("/"), person.get("/accounts").text
+    assert "Nothing is wrong." not in home.text, "it stops messages, whoever wanted it"
+    assert "Paused by wang since" in home.text
+    assert "/commands/resume?account=hr" in home.links
+    assert accounts.count(">Paused<") == 1
     person.give("/commands/resume?account=hr", "over")
 
     assert paused == ("console.pause", "wang", "maintenance", {"filter": {"account": "hr"}}, {"pauses": 1}, True)
     assert newest(site) == ("console.resume", "wang", "over", {"filter": {"account": "hr"}}, {"pauses": 1}, True)
     assert site.rows("select id from worker_pauses where ended_at is null") == []
+
+
+def test_a_pause_that_holds_what_a_command_enqueues_is_said_before_and_after(site: Site) -> None:
+    """Who stopped a mailing to correct it has to let the corrections go."""
+    site.ring(site.send("on 3 May", "ann", tags=["fair"]))
+    site.send("on 3 May", "bob", tags=["fair"])
+    person, page = Person(site), "/commands/correct?tag=fair&created_from=2020-01-01T00:00:00Z&account=hr"
+    person.give("/commands/pause?tag=fair&account=hr")
+
+    preview = person.get(page)
+    done = person.give(page, old="3", new="4")
+
+    for shown in (preview, done):
+        assert "What is enqueued is held by this pause" in shown.text
+        assert any(link.startswith("/commands/resume?") for link in shown.links)
+    person.give("/commands/resume?tag=fair&account=hr")
+    assert "is held by this pause" not in person.get(page).text
 
 
 def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> None:

@@ -51,7 +51,7 @@ def lines(account_forecast: AccountForecast) -> Iterator[str]:
     if account_forecast.in_s is not None and account_forecast.due:
         yield f"  what is due will be sent in about {_span(account_forecast.in_s)}"
     elif account_forecast.due and not account_forecast.stops:
-        yield "  nothing was sent lately, so no estimate is possible"
+        yield "  nothing is being sent now, so no estimate is possible"
     if account_forecast.per_s:
         yield f"  about {account_forecast.per_s:.3g} parts a second"
     for wait in account_forecast.waits:

@@ -53,7 +53,15 @@ app = Commands()
 CLOCK_S = 5.0
 """Seconds between the two clocks above which there is a caution. Callbacks tolerate `delivery.callback_max_age_s`."""
 
-PROBLEMS = ("BrokerAway", "StandingStill", "AccountParked", "AccountUnusable", "WorkerHindered", "ReceiverDown")
+PROBLEMS = (
+    "BrokerAway",
+    "StandingStill",
+    "AccountParked",
+    "AccountUnusable",
+    "WorkerHindered",
+    "VendorUnreachable",
+    "ReceiverDown",
+)
 """Problems that make the exit status 1. The others are cautions, such as no worker in a fresh installation."""
 EXPIRES_SOON_S = 14 * 86_400
 """A client certificate is reported if it expires within so many seconds."""

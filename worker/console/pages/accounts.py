@@ -40,6 +40,8 @@ class AccountHealth:
     """The worst state of the account and its lanes; None if nothing is wrong."""
     lanes: int
     """How many of its lanes have such a state."""
+    is_paused: bool
+    """Whether a pause stops all of its jobs, or those of one kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def accounts(request: ConsoleRequest) -> View:
     names = [name for name in site.accounts.names() if search in name]
     database = site.database
     with request.reading() as connection:
-        standing = lane_list(connection, database.now)[1]
+        pauses, standing = lane_list(connection, database.now)
+    paused = {pause.account for pause in pauses if pause.holds_lanes()}
     by_account: dict[str, list[LaneReport]] = {}
     for report in standing:
         by_account.setdefault(report.account, []).append(redaction.redact(request.viewer, report.account, report))
@@ -73,7 +76,10 @@ def accounts(request: ConsoleRequest) -> View:
     matching = [name for name in sorted(names, key=sort_key) if not after or sort_key(name) > sort_key(after)][
         : ON_A_PAGE + 1
     ]
-    lines = [_line(request, name, by_account.get(name, [])) for name in matching[:ON_A_PAGE]]
+    lines = [
+        _line(request, name, by_account.get(name, []), is_paused=not paused.isdisjoint((None, name)))
+        for name in matching[:ON_A_PAGE]
+    ]
     return View.of(
         "accounts.html",
         request.term("accounts.title"),
@@ -144,11 +150,11 @@ def _rank(standing: Iterable[LaneReport]) -> int:
     return min((list(TONES).index(report.state) for report in standing), default=len(TONES))
 
 
-def _line(request: ConsoleRequest, name: str, standing: list[LaneReport]) -> AccountHealth:
+def _line(request: ConsoleRequest, name: str, standing: list[LaneReport], *, is_paused: bool) -> AccountHealth:
     account_settings = split_usable(request.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda report: list(TONES).index(report.state), default=None)
     channel_name = None if account_settings is None else account_settings.channel
-    return AccountHealth(name, channel_name, worst, len(standing))
+    return AccountHealth(name, channel_name, worst, len(standing), is_paused)
 
 
 def bars(usage: Usage, now: int) -> list[Bar]:

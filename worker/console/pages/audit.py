@@ -12,6 +12,7 @@ from worker.console.page import ConsoleRequest, Forbidden, NotFound, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of
 from worker.console.pages.jobs import as_typed, page_of
+from worker.console.pages.pausing import pauses_over
 from worker.console.rendering import action_word
 from worker.console.running.preparing import OFFERED
 from worker.console.viewer import has_right
@@ -62,6 +63,8 @@ def entry(request: ConsoleRequest) -> View:
         scope=_scope(row),
         back=page_of(_scope(row)) if "filter" in row.arguments else None,
         sent=sent,
+        pauses=pauses_over(request, row.action.removeprefix("console."), _scope(row)),
+        may_act=request.may_act,
         can_follow=_can_follow(row, sent),
     )
 

@@ -70,12 +70,14 @@ class CachedReading(Generic[T]):
         self._max_age_s, self._first_wait_s, self._monotonic = max_age_s, first_wait_s, monotonic
         self._guard = threading.Lock()
         self._latest: Reading[T] | None = None
-        self._began_at = self._expires_at = float("-inf")
+        self._began_at = self._expires_at = self._misleads_at = float("-inf")
         self._reader: threading.Thread | None = None
         self._failed = False
 
     def latest(self, reload: Callable[[], Reading[T]], wait_s: float | None = None) -> Reading[T] | None:
-        """Returns the newest reading, and starts another one if it is too old. None while the first one is under way.
+        """Returns the newest reading, and starts another one if it is too old.
+
+        None while the first one is under way, or one after a reading that is so old that it would mislead.
 
         `wait_s`: how long to wait for a reading that is under way. By default that is a moment; longer for the first
         reading, and if the last one is so old that it would mislead.
@@ -87,12 +89,13 @@ class CachedReading(Generic[T]):
                 )
                 self._reader.start()
             reader = self._reader
-            is_stale = self._monotonic() - self._began_at > STALE_FACTOR * self._max_age_s
+            is_stale = self._monotonic() > self._misleads_at
         if reader is not None:
             reader.join(wait_s if wait_s is not None else self._first_wait_s if is_stale else RELOAD_WAIT_S)
         with self._guard:
-            latest, age_s, failed = self._latest, self._monotonic() - self._began_at, self._failed
-        return latest and replace(latest, age_s=age_s, is_last=failed)
+            latest, now, failed = self._latest, self._monotonic(), self._failed
+            age_s, misleads = now - self._began_at, now > self._misleads_at and not failed
+        return None if latest is None or misleads else replace(latest, age_s=age_s, is_last=failed)
 
     def _reload(self, reload: Callable[[], Reading[T]]) -> None:
         began = self._monotonic()
@@ -106,7 +109,10 @@ class CachedReading(Generic[T]):
             if reading is not None:
                 self._latest, self._began_at = reading, began
             self._failed = reading is None
-            self._expires_at = ended + max(self._max_age_s, IDLE_FACTOR * (ended - began))
+            kept_s = max(self._max_age_s, IDLE_FACTOR * (ended - began))
+            self._expires_at = ended + kept_s
+            if reading is not None:
+                self._misleads_at = ended + STALE_FACTOR * kept_s
             self._reader = None
 
 

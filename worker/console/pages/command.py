@@ -15,6 +15,7 @@ from functools import partial
 from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.cache import PageCache, cache_of
 from worker.console.pages.jobs import as_typed, page_of, search_of
+from worker.console.pages.pausing import pauses_over
 from worker.console.running.background import OnBegin
 from worker.console.running.preparing import (
     OFFERED,
@@ -128,6 +129,8 @@ def _preview(
         why=fields.get("why", ""),
         longest=MAX_WHY,
         line=_command_line(given),
+        pauses=pauses_over(request, given.name, _fields(given)),
+        may_act=request.may_act,
     )
 
 

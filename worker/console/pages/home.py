@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.console.page import ConsoleRequest, View
@@ -17,14 +18,14 @@ from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import Queue
 from worker.outbox.upkeep.rates import call_rates
 from worker.reporting.lane_list import UNUSABLE
-from worker.reporting.problems import OpenProblem, OutboxReading, find_problems, read_outbox
+from worker.reporting.problems import OpenProblem, OutboxReading, find_problems, lost_processes, read_outbox
 
 UNREAD = (
     "the outbox's database does not answer the console, and the figures below are from before;"
     " workers that do not reach it send nothing, and nothing is lost"
 )
 MAX_PROBLEMS = 50
-"""Largest number of problems on the page."""
+"""Largest number of problems on the page, and of pauses."""
 STOPPED = (UNUSABLE, LaneStatus.PARKED, LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN, LaneStatus.BLOCKED)
 
 
@@ -47,7 +48,7 @@ class AccountStanding:
 
     due: int = 0
     oldest_at: int | None = None
-    """When the oldest waiting job became due, in microseconds; None if none is due."""
+    """Since when the first of them has been due, in microseconds; None if none is due."""
     stopped: int = 0
     """How many of its lanes are stopped; the account itself counts as one."""
 
@@ -64,41 +65,48 @@ def home(request: ConsoleRequest) -> View:
         problems = [OpenProblem("DatabaseAway", "", UNREAD, since=outbox_reading.read_at)]
     else:
         problems = find_problems(reading, site.accounts)
-    states = Counter[gauges.CalledState]()
-    for (_, state), count in reading.called.items():
-        states[state] += count
-    held, parked = states[gauges.CalledState.HELD], reading.hook_events[EventState.PARKED]
-    due = 0 if queue is None else sum(group.due for group in queue.value.due.values())
-    capped = gauges.MAX_COUNT if queue is not None and queue.value.is_capped else 2**62
-    stopped = sum(lane.state in STOPPED for lane in reading.lanes)
-    figures = (
-        HomeFigure("home.due", due, "/backlog", limit=capped),
-        HomeFigure("home.sending", states[gauges.CalledState.SENDING], "/processes"),
-        HomeFigure("home.unknown", held, "/doubts", held > 0, gauges.MAX_COUNT),
-        HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
-        HomeFigure("home.paused", len(reading.pauses), "/lanes"),
-        HomeFigure("home.parked_events", parked, "/events", parked > 0, gauges.MAX_COUNT),
-        HomeFigure("home.processes", len(reading.fresh), "/processes", not reading.fresh),
-        HomeFigure("home.dead", len(reading.died), "/processes", bool(reading.died)),
-    )
+    pauses = [pause for pause in reading.pauses if pause.job_id is None]
     standing = _standing(reading, None if queue is None else queue.value)
     rates = cache.rates.latest(lambda: read(site, call_rates))
     cards, more_accounts = ([], 0) if rates is None else curves_of(rates.value, standing)
     return View.of(
         "home.html",
         request.term("home.title"),
-        figures=figures,
+        figures=_figures(reading, None if queue is None else queue.value),
         problems=[(_redacted(request, one), _place(one), _act(request, one)) for one in problems[:MAX_PROBLEMS]],
         more_problems=max(0, len(problems) - MAX_PROBLEMS),
+        pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses[:MAX_PROBLEMS]],
+        may_act=request.may_act,
         readings=[reading for reading in (queue, outbox_reading, rates) if reading is not None],
         is_read=queue is not None,
-        is_due=due > 0,
+        is_due=bool(queue and queue.value.due),
         rates=rates,
         axes={} if rates is None else time_axes(rates.read_at, site.settings.zone),
         cards=[(card, standing.get(card.account or "", AccountStanding())) for card in cards],
         more_accounts=more_accounts,
         width=WIDTH,
         height=HEIGHT,
+    )
+
+
+def _figures(reading: OutboxReading, queue: Queue | None) -> Sequence[HomeFigure]:
+    states = Counter[gauges.CalledState]()
+    for (_, state), count in reading.called.items():
+        states[state] += count
+    held, parked = states[gauges.CalledState.HELD], reading.hook_events[EventState.PARKED]
+    due = 0 if queue is None else sum(group.due for group in queue.due.values())
+    capped = gauges.MAX_COUNT if queue is not None and queue.is_capped else 2**62
+    stopped = sum(lane.state in STOPPED for lane in reading.lanes)
+    return (
+        HomeFigure("home.due", due, "/backlog", limit=capped),
+        HomeFigure("home.sending", states[gauges.CalledState.SENDING], "/processes"),
+        HomeFigure("home.unknown", held, "/doubts", held > 0, gauges.MAX_COUNT),
+        HomeFigure("home.settling", states[gauges.CalledState.SETTLING], "/doubts", limit=gauges.MAX_COUNT),
+        HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
+        HomeFigure("home.paused", len(reading.pauses), "/lanes"),
+        HomeFigure("home.parked_events", parked, "/events", parked > 0, gauges.MAX_COUNT),
+        HomeFigure("home.processes", len(reading.fresh), "/processes", not reading.fresh),
+        HomeFigure("home.dead", len(reading.died), "/processes", bool(lost_processes(reading))),
     )
 
 
@@ -109,9 +117,6 @@ def _standing(reading: OutboxReading, queue: Queue | None) -> dict[str, AccountS
         account_standing = standing.setdefault(account, AccountStanding())
         account_standing.due += group.due
         account_standing.oldest_at = min(account_standing.oldest_at or group.oldest_at, group.oldest_at)
-    for (account, _), due_at in reading.oldest_open.items():
-        account_standing = standing.setdefault(account, AccountStanding())
-        account_standing.oldest_at = min(account_standing.oldest_at or due_at, due_at)
     for lane in reading.lanes:
         if lane.state in STOPPED:
             standing.setdefault(lane.account, AccountStanding()).stopped += 1

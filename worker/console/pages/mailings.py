@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -13,11 +13,13 @@ from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
 from worker.console.pages.jobs import search_of
 from worker.console.rendering import TONES as TONES_OF_STATES
+from worker.console.running.preparing import OFFERED
 from worker.console.viewer import may_read_names, may_read_texts
 from worker.domain.job_terms import REQUEST_ID
 from worker.domain.mailing import MailingStage
 from worker.domain.state import JobState
 from worker.outbox.control.mailings import TaggedJobs, recently_tagged
+from worker.outbox.lanes.pauses import active_pauses
 from worker.reporting.mailing import MAX_JOBS, MailingReport, mailing
 
 T = TypeVar("T")
@@ -113,9 +115,9 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
     readings = cache_of(site.database).mailings.get((job_filter.tag, account))
     reading = readings.latest(lambda: read(site, lambda connection, now: mailing(connection, job_filter)))
     report = None if reading is None else reading.value
-    pauses = () if report is None else report.pauses
-    if account is not None:
-        pauses = tuple(pause for pause in pauses if pause.account in (None, account))
+    with request.reading() as connection:
+        of_tag = (pause for pause in active_pauses(connection, ()) if pause.tag == job_filter.tag)
+        pauses = [pause for pause in of_tag if account is None or pause.account in (None, account)]
     first = None if report is None or report.first_at is None else report.first_at.astimezone(site.settings.zone)
     since = fields if first is None else {**fields, "created_from": first.isoformat(timespec="seconds")}
     return View.of(
@@ -127,13 +129,10 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
         tones=TONES,
         listed=LISTED,
         fields=fields,
-        acts={
-            "cancel": (fields, MailingStage.WAITING),
-            "recall": (since, MailingStage.SENT),
-            "correct": (since, MailingStage.SENT),
-            "reschedule": (fields, MailingStage.WAITING),
-            "replay": (since, MailingStage.REFUSED),
-        },
+        acts=[
+            (name, since if OFFERED[name].is_about_ended else fields, stages, _jobs_in(report, stages))
+            for name, stages in _ACTS.items()
+        ],
         pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses],
         is_paused=any(pause.scope() == fields for pause in pauses),
         max_jobs=MAX_JOBS,
@@ -143,6 +142,20 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
         account=account,
         reads_texts=may_read_texts(request.viewer, account),
     )
+
+
+_ACTS = {
+    "cancel": (MailingStage.WAITING,),
+    "recall": (MailingStage.SENT,),
+    "correct": (MailingStage.WAITING, MailingStage.IN_FLIGHT, MailingStage.SENT),
+    "reschedule": (MailingStage.WAITING,),
+    "replay": (MailingStage.REFUSED,),
+}
+"""What is offered with all of a mailing, and the stages of the jobs that it changes."""
+
+
+def _jobs_in(report: MailingReport | None, stages: Iterable[MailingStage]) -> int:
+    return 0 if report is None else sum(report.stages[stage].jobs for stage in stages)
 
 
 def bar_of(report: MailingReport) -> list[tuple[MailingStage, float, float]]:

@@ -84,9 +84,18 @@ def hindrance(lease: str, problem: str) -> str:
     return problem if lease == BROKER else f"{lease}: {problem}"
 
 
+_ACCOUNT = "account "
+
+
 def deferred_account(account: str) -> str:
     """Returns the key in `Health.hindered` of an account that the process leaves to other processes."""
-    return f"account {account}"
+    return f"{_ACCOUNT}{account}"
+
+
+def deferred_accounts(process: Process) -> dict[str, str]:
+    """Returns account -> why the process leaves it to other processes."""
+    entries = process.health.hindered.items()
+    return {what.removeprefix(_ACCOUNT): why for what, why in entries if what.startswith(_ACCOUNT)}
 
 
 HEALTHY = Health()
@@ -257,6 +266,12 @@ def recently_died(connection: Connection, now: str) -> list[Process]:
     died = _processes(connection, now, f"{lately} and not {_CAME_BACK}", {})
     seen = acknowledged(connection, read_now(connection, now) - DEAD_S * SECOND) if died else {}
     return [process for process in died if process.alive_until > seen.get(f"{process.host} {process.pid}"[:100], 0)]
+
+
+def recently_stopped(connection: Connection, now: str) -> list[Process]:
+    """Returns the processes that ended by themselves in the last day."""
+    lately = f"ended_at > {now} - {DEAD_S * SECOND} and alive_until > ended_at"
+    return _processes(connection, now, f"{lately} and not {_CAME_BACK}", {})
 
 
 def _processes(connection: Connection, now: str, only: str, values: Mapping[str, Any]) -> list[Process]:

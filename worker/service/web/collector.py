@@ -28,10 +28,18 @@ from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import SEPARATOR, exemplars, totals
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import LOG, QueueName, unusable_account_counts
+from worker.outbox.lanes.processes import (
+    LOG,
+    Process,
+    QueueName,
+    deferred_account,
+    deferred_accounts,
+    unusable_account_counts,
+)
 from worker.outbox.upkeep import gauges
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.limit_usage import usages
+from worker.reporting.problem_kinds import KINDS
 from worker.reporting.problems import OutboxReading, find_problems, read_outbox
 from worker.reporting.standstill import StandstillCause
 from worker.service.web.counters import build_info, counters
@@ -71,6 +79,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "processes": ("Worker processes whose heartbeat is fresh.", ()),
     "processes_hindered": ("Those that cannot do a work of theirs, such as publish.", ()),
     "processes_silent": ("Those that neither beat nor ended.", ()),
+    "problems": ("Problems of a kind, as `worker doctor` and the console's first page list them.", ("kind",)),
     "threads": ("Sender threads of the living that take from a queue.", ("queue",)),
     "hook_events": ("Events the application's hooks have not heard, 10,000 at most.", ("state",)),
     "database_clock_seconds": ("The database's clock, in seconds since 1970.", ()),
@@ -203,10 +212,16 @@ def _processes(reading: OutboxReading, accounts: AccountSource) -> Iterator[Metr
     problems = Counter(problem.name for problem in find_problems(reading, accounts))
     yield _gauge("relay_active", int(reading.has_leader))
     yield _gauge("processes", len(reading.fresh))
-    yield _gauge("processes_hindered", sum(bool(process.health.hindered.keys() - {LOG}) for process in reading.fresh))
-    yield _gauge("processes_silent", problems["ProcessesSilent"])
+    yield _gauge("processes_hindered", sum(map(_is_hindered, reading.fresh)))
+    yield _gauge("processes_silent", len(reading.processes) - len(reading.fresh))
+    yield _gauge("problems", {(name,): problems[name] for name in KINDS})
     threads = {(q.value,): sum(process.threads for process in reading.fresh if q in process.queues) for q in QueueName}
     yield _gauge("threads", threads)
+
+
+def _is_hindered(process: Process) -> bool:
+    elsewhere = {LOG, *map(deferred_account, deferred_accounts(process))}
+    return bool(process.health.hindered.keys() - elsewhere)
 
 
 def _scope_of(pause: Pause) -> tuple[str, ...]:
