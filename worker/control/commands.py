@@ -10,7 +10,6 @@ from worker.control.command import Command
 PLACES = {
     "cancel": "cancel.COMMAND",
     "correct": "correct.COMMAND",
-    "move": "move.COMMAND",
     "recall": "recall.COMMAND",
     "replay": "replay.COMMAND",
     "reschedule": "reschedule.COMMAND",

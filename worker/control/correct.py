@@ -352,6 +352,4 @@ class _Batch:
         # A recall that failed counts for nothing.
         recalled = recalled_jobs(connection, ids, or_open=True)
         targets_by_id = recall_targets(connection, [id for id in ids if id not in recalled])
-        originals = {id: targets_by_id.get(row["replay_of"]) for id, row in targets_by_id.items()}
-        # One that was moved to another account is recalled by that.
-        return sorted(id for id, one in originals.items() if not one or one["account"] != targets_by_id[id]["account"])
+        return sorted(id for id, row in targets_by_id.items() if row["replay_of"] not in targets_by_id)

@@ -26,8 +26,8 @@ from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.state import JobState
 from worker.language import plural
-from worker.outbox.control.matching import MatchingJob, missing_jobs
-from worker.outbox.control.sent import PAGE, TakenBack, lock_recalled, moved_jobs, sent_jobs, take_back_effects
+from worker.outbox.control.matching import missing_jobs
+from worker.outbox.control.sent import PAGE, TakenBack, lock_recalled, sent_jobs, take_back_effects
 from worker.outbox.control.withdrawals import follow_up_key, recalled_jobs
 from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.database import Database
@@ -49,25 +49,22 @@ def find_sent(filter: JobFilter, *, settings: Settings | None = None, database: 
 
     Reads the database of the settings, by default those in force. Jobs with a recall that is open or was accepted are
     left out unless something of them still waits, so that a run that was cut short can be repeated, and so are replays
-    that the recall of their original reaches; those that were moved to another account are included. `breakdown` counts
-    the jobs of which something is `waiting`, which is cancelled; those of which something was `sent`, or may have been,
-    which is recalled; those of which that is `not_recallable`, because their channel has no recall (jobs of which all
-    was sent are left out); and those that are `corrections` of other messages. Raises CheckFailed for a filter with
-    neither `created_from` nor a selective field, which would read all jobs, and for a filter of single parts or of
-    calls.
+    that the recall of their original reaches. `breakdown` counts the jobs of which something is `waiting`, which is
+    cancelled; those of which something was `sent`, or may have been, which is recalled; those of which that is
+    `not_recallable`, because their channel has no recall (jobs of which all was sent are left out); and those that are
+    `corrections` of other messages. Raises CheckFailed for a filter with neither `created_from` nor a selective field,
+    which would read all jobs, and for a filter of single parts or of calls.
     """
     require_filter(filter)
     filter.require_ended_jobs("a recall")
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
-        found = {job.id: job for job in sent_jobs(connection, filter, read_now(connection, outbox.now)) if is_send(job)}
-        for batch in batched({*found, *filter.part_or_job_ids()}, PAGE):
-            found |= {job.id: job for job in moved_jobs(connection, batch)}
+        sends = [job for job in sent_jobs(connection, filter, read_now(connection, outbox.now)) if is_send(job)]
         effects = dict[str, TakenBack]()
-        for batch in batched(found, PAGE):
+        for batch in batched((job.id for job in sends), PAGE):
             effects |= take_back_effects(connection, batch)
-        reached = _reached_by_originals(connection, found, effects)
+        reached = _reached_by_originals(connection, effects)
         missing = missing_jobs(connection, filter.part_or_job_ids())
-    sends = [job for job in found.values() if job.id in effects and job.id not in reached]
+    sends = [job for job in sends if job.id in effects and job.id not in reached]
     jobs = [job for job in sends if effects[job.id].is_open or has_recall(job)]
     selected = [effects[job.id] for job in jobs]
     breakdown = Counter(
@@ -80,16 +77,12 @@ def find_sent(filter: JobFilter, *, settings: Settings | None = None, database: 
     return JobSelection(filter, tuple(sorted(job.id for job in jobs)), counts, +breakdown, tuple(missing))
 
 
-def _reached_by_originals(
-    connection: Connection, jobs: Mapping[str, MatchingJob], effects: Mapping[str, TakenBack]
-) -> set[str]:
-    """Returns those of the jobs that are replays of another of them on its account, or recalled and do not wait."""
+def _reached_by_originals(connection: Connection, jobs: Mapping[str, TakenBack]) -> set[str]:
+    """Returns those of the jobs that are replays of another of them, or that a recall reaches and that do not wait."""
     reached = set[str]()
-    for batch in batched(effects, PAGE):
-        rows = recall_targets(connection, batch)
-        originals = {id: jobs.get(row["replay_of"]) for id, row in rows.items()}
-        reached |= {id for id, one in originals.items() if one is not None and one.account == rows[id]["account"]}
-        reached |= {id for id in recalled_jobs(connection, batch, or_open=True) if not effects[id].is_open}
+    for batch in batched(jobs, PAGE):
+        reached |= {id for id, row in recall_targets(connection, batch).items() if row["replay_of"] in jobs}
+        reached |= {id for id in recalled_jobs(connection, batch, or_open=True) if not jobs[id].is_open}
     return reached
 
 

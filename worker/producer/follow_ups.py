@@ -20,7 +20,7 @@ from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind, id_of
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
-from worker.outbox.jobs.target_job import jobs_reached, replays_elsewhere
+from worker.outbox.jobs.target_job import jobs_reached
 from worker.producer.insert import JobRef, follow_up, insert_one
 from worker.producer.options import JobOptions, enqueues
 from worker.producer.plan import JobRequest, Recipient, document_of, find_account, parse_recipients
@@ -48,7 +48,7 @@ def recall(
     for calls in flight, and stops the repeats of parts in doubt. Until then what waits may still be sent, and is
     recalled after that; `cancel` and `recall_jobs`, which commit by themselves, stop it at once. Messages of the job's
     replays and resends are recalled with it; a recall of a replay is about that one alone. The vendor recalls a message
-    within 24 h. A replay that was moved to another account is recalled by that one, with a job of its own.
+    within 24 h.
     """
     return follow_up(connection, Kind.RECALL, job_id, {}, _urgent(options), accounts)
 
@@ -201,8 +201,7 @@ def update_card(
     if problems:
         raise CheckFailed(problems)
     now = now_in(connection)
-    jobs = [*jobs_reached(connection, id_of(job_id)), *replays_elsewhere(connection, id_of(job_id))]
-    if any(end_soon(connection, job, now, SOON_US) for job in jobs):
+    if any(end_soon(connection, job, now, SOON_US) for job in jobs_reached(connection, id_of(job_id))):
         options["priority"] = "urgent"
     spec = {"reserve_last": True} if reserve_last else {}
     return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, targets, spec)

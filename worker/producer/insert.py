@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uuid_utils
 from sqlalchemy import Connection
@@ -18,7 +18,7 @@ from worker.channels.registry import channel
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
-from worker.domain.job import JobId, Kind, id_of, is_read
+from worker.domain.job import JobId, Kind, is_read
 from worker.domain.state import JobState
 from worker.domain.stored import stored_object
 from worker.domain.trace import bounded_state
@@ -61,25 +61,12 @@ def follow_up(
     to: Recipients | None = None,
     spec: Mapping[str, Any] | None = None,
 ) -> JobRef:
-    """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do.
-
-    A recall or an update is enqueued for each of its replays on another account, too.
-    """
-    from worker.outbox.jobs.target_job import replays_elsewhere
+    """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
     from worker.reporting.find_job import row_of
 
-    def insert_about(target: JobId, options: JobOptions) -> JobRef:
-        about = row_of(connection, target)
-        return insert_one(connection, follow_up_request(about, kind, document, options, accounts, to, spec))
-
-    ref = insert_about(job_id, options)
-    if ref.created and kind in (Kind.RECALL, Kind.UPDATE_CARD):
-        without_key = cast(JobOptions, {name: value for name, value in options.items() if name != "dedupe_key"})
-        moved = replays_elsewhere(connection, id_of(job_id))
-        if jobs := ", ".join(insert_about(replay, {**without_key}).id for replay in moved):
-            note = f"its replays on other accounts have jobs of their own for this: {jobs}"
-            ref = ref._replace(warnings=(*ref.warnings, note))
-    return ref
+    return insert_one(
+        connection, follow_up_request(row_of(connection, job_id), kind, document, options, accounts, to, spec)
+    )
 
 
 def follow_up_request(

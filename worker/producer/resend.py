@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
@@ -90,28 +90,24 @@ def replay_row(
     priority: PriorityName | Priority | None,
     due_at: Instant | None,
     accounts: AccountSource | None,
-    *,
-    to_account: str | None = None,
-    keeps_expiry: bool = False,
 ) -> JobRef:
-    """Replays the job of a row, on another account if one is named, and with its expiry if it waited until now."""
+    """Replays the job of a row."""
     job_id = str(old["id"])
     require_read(old)
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
     if not also.cancelled:
-        require_not_withdrawn(connection, [job_id])
+        _require_not_withdrawn(connection, job_id)
     all_jobs = original_and_replays(connection, old)
     to = not_reached(connection, old, all_jobs, also)
-    request = _repeat_request(connection, old, to, priority, accounts, to_account)
+    request = _repeat_request(connection, old, to, priority, accounts)
     if due_at is not None:
         request.options["due_at"] = due_at
-    elif is_to_come := outbox.is_in_future(connection, old["due_at"]):
+    elif outbox.is_in_future(connection, old["due_at"]):
         request.options["due_at"] = instant(old["due_at"])
-    if due_at is None and (is_to_come or keeps_expiry):
         request.options["expires_at"] = None if old["expires_at"] is None else instant(old["expires_at"])
     new_job = insert_one(connection, request)
-    if old["order_key"] is not None and to_account is None:
+    if old["order_key"] is not None:
         # An earlier replay has the place, where there is one.
         for row in all_jobs:
             if not row["n_open"]:
@@ -167,14 +163,13 @@ def resend_failed(
         other = " and not sent to since" if reached else ""
         raise NotReplayable(f"job {job_id} has no recipient that was refused{other}{more}", job=job_id)
     if not cancelled:
-        require_not_withdrawn(connection, [job_id])
+        _require_not_withdrawn(connection, job_id)
     return insert_one(connection, _repeat_request(connection, rows.job, to, priority, accounts))
 
 
-def require_not_withdrawn(connection: Connection, ids: Collection[str]) -> None:
-    """Raises NotReplayable if one of the jobs was cancelled, recalled or corrected."""
-    for job_id, withdrawn in withdrawn_jobs(connection, ids).items():
-        [one] = withdrawals(connection, [withdrawn])
+def _require_not_withdrawn(connection: Connection, job_id: str) -> None:
+    """Raises NotReplayable if the job was cancelled, recalled or corrected."""
+    for one in withdrawals(connection, withdrawn_jobs(connection, [job_id]).values()):
         text = f"job {job_id} was {one.how} by {one.by()}; cancelled=True, or --cancelled, sends it all the same"
         raise NotReplayable(text, job=job_id)
 
@@ -189,12 +184,11 @@ def _repeat_request(
     to: Recipients,
     priority: PriorityName | Priority | None,
     accounts: AccountSource | None,
-    to_account: str | None = None,
 ) -> JobRequest:
     """Returns a request for the same job once more, linked to the original."""
     document = json.loads(old["message"])
     to = without_erased(old, to)
-    account = find_account(to_account or old["account"], accounts)
+    account = find_account(old["account"], accounts)
     _require_content_kept(connection, old, document)
     require_replayable(connection, old, document, account)
     # A choice of the caller's that is kept in the parts' specs and not in the message.

@@ -11,7 +11,7 @@ from worker.domain.job import JobId
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.jobs.codes import unused_codes
-from worker.outbox.jobs.target_job import jobs_reached, replays_elsewhere
+from worker.outbox.jobs.target_job import jobs_reached
 from worker.reporting.find_job import row_of
 
 
@@ -44,6 +44,6 @@ def codes_of(connection: Connection, job: str, now: str) -> list[CardCodes]:
     """Does the same for a job that exists, without reading its row, which may be large. `now` is the clock in SQL."""
     return [
         CardCodes(job_id, part, left, None if until is None else instant(until))
-        for job_id in (*jobs_reached(connection, job), *replays_elsewhere(connection, job))
+        for job_id in jobs_reached(connection, job)
         for part, left, until in unused_codes(connection, job_id, now)
     ]

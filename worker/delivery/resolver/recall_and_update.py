@@ -41,7 +41,6 @@ from worker.outbox.jobs.confirmations import members_of
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.target_job import (
     TargetPart,
-    has_follow_up,
     jobs_reached,
     kind_and_message,
     later_replays,
@@ -274,7 +273,7 @@ class FollowUps:
             snapshot = _read_snapshot(connection, self._database.now, part, [job for job in chain if job in jobs])
             specs = plan(part, snapshot)
             if isinstance(specs, Accepted) and with_replays:
-                return _refer_to_replays(connection, target, part.kind) or specs
+                return _refer_to_replays(connection, target) or specs
             return self._settle_plan(connection, facts, snapshot, specs, window)
 
         return self._database.run(resolve)
@@ -344,17 +343,12 @@ def _as_text(micros: int) -> str:
     return f"{datetime.fromtimestamp(micros / settle.SECOND, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def _refer_to_replays(connection: Connection, job_id: str, kind: str) -> Rejected | None:
-    """Returns the refusal for a job of which nothing was sent, if replays exist that this does not reach, else None."""
+def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
+    """Returns the refusal for a replay of which nothing was sent, if later replays exist, else None."""
     # Messages of the later replays may have been shown. Which of them the caller means is not guessed.
     replays = later_replays(connection, job_id)
     if replays.first is None:
-        # It was moved while this was enqueued: else it would have one of its own.
-        alone = [id for id in replays.ids if id in replays.elsewhere and not has_follow_up(connection, id, kind)]
-        if not alone:
-            return None
-        job = alone[-1]
-        return Rejected(f"nothing of this job was sent, but it was moved to another account: name job {job}")
+        return None
     newest = replays.ids[-1]
     return Rejected(
         f"nothing of this replay was sent, but later replays were: name job {newest}, or"

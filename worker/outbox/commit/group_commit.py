@@ -75,7 +75,7 @@ def commit(
     tries = tries or Tries()
 
     def work(connection: Connection) -> CommitResult:
-        done = carry_out(connection, database.now, items, policy, tries.written, has_hooks=has_hooks)
+        done = _carry_out(connection, database.now, items, policy, tries.written, has_hooks=has_hooks)
         # Collected before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
         tries.written.update(done.calls, done.deferred)
         tries.job_updates.update(dict.fromkeys(done.job_updates))
@@ -84,16 +84,15 @@ def commit(
     return database.run(work, pipelined=True)
 
 
-def carry_out(
+def _carry_out(
     connection: Connection,
     now_sql: str,
     items: Sequence[Item],
     policy: Policy,
-    written: Collection[Item] = (),
+    written: Collection[Item],
     *,
     has_hooks: bool,
 ) -> CommitResult:
-    """Does the same in the caller's transaction. `written` are the calls and deferrals of an earlier try."""
     # A mark does not change its job's counters, so it does not wait for the lock of the job's row.
     job_ids = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
     # The clock is read after the locks are granted. Otherwise a call's deadline could have passed before it begins.

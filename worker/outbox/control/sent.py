@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,18 +49,6 @@ def sent_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[M
         return
     for ids in candidates(connection, filter, now, is_open_too=True):
         yield from jobs_of(connection, filter, ids, _TO_RECALL)
-
-
-def moved_jobs(connection: Connection, ids: Collection[str]) -> Iterator[MatchingJob]:
-    """Yields the replays of these jobs that were moved to another account and may be recalled.
-
-    The recall of an original does not reach them: the vendor takes a recall only from the account that sent.
-    """
-    dialect = dialect_of(connection)
-    joins = f"{dialect.join('worker_jobs t')} on t.id = j.replay_of"
-    source = dialect.by_ids("worker_jobs", "replay_of", alias="j", joins=joins, index="worker_jobs_replay")
-    query = f"select j.id, j.channel, j.account, j.kind from {source} and j.account <> t.account{_TO_RECALL}"
-    return (MatchingJob(*row) for row in fetch(connection, query, {"ids": ids_json(ids)}))
 
 
 class TakenBack(NamedTuple):

@@ -23,11 +23,7 @@ from worker.outbox.jobs.reading import IS_CORRECTION
 CANCELLED, RECALLED, CORRECTED = "cancelled", "recalled", "corrected"
 _COLUMNS = "id, replay_of, created_at, cancelled_at, account, channel, kind, tags"
 _GIVEN_UP = f"{int(JobState.CANCELLED)}, {int(JobState.EXPIRED)}"
-_COMMANDS = {
-    CANCELLED: ("cancel", "recall", "correct", "move"),
-    RECALLED: ("recall", "correct"),
-    CORRECTED: ("correct",),
-}
+_COMMANDS = {CANCELLED: ("cancel", "recall", "correct"), RECALLED: ("recall", "correct"), CORRECTED: ("correct",)}
 _ACTIONS = ", ".join(
     f"'{through}{name}'" for name in sorted({*chain(*_COMMANDS.values())}) for through in ("", "console.")
 )
@@ -78,7 +74,7 @@ def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, Wi
     jobs = [dict(zip(names, row, strict=True)) for row in rows_by_id(connection, _COLUMNS, "worker_jobs", ids)]
     stands = f"state not in ({_GIVEN_UP})"
     times = {
-        RECALLED: _first_follower(connection, jobs, f"{_IS_RECALL} and {stands}", is_by_account=True),
+        RECALLED: _first_follower(connection, jobs, f"{_IS_RECALL} and {stands}"),
         CANCELLED: {job["id"]: job["cancelled_at"] for job in jobs if job["cancelled_at"] is not None},
         CORRECTED: _first_follower(connection, jobs, f"{IS_CORRECTION} and {stands}"),
     }
@@ -92,36 +88,23 @@ def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, Wi
 
 def recalled_jobs(connection: Connection, ids: Collection[str], *, or_open: bool = False) -> frozenset[str]:
     """Returns those of the jobs of which a recall was accepted, or with `or_open` may still be."""
-    columns = ("id", "replay_of", "created_at", "account")
-    rows = rows_by_id(connection, ", ".join(columns), "worker_jobs", ids)
-    jobs = [dict(zip(columns, row, strict=True)) for row in rows]
+    rows = rows_by_id(connection, "id, replay_of, created_at", "worker_jobs", ids)
+    jobs = [dict(zip(("id", "replay_of", "created_at"), row, strict=True)) for row in rows]
     states = [JobState.ACCEPTED, *([JobState.OPEN] if or_open else [])]
     among = f"state in ({', '.join(str(int(state)) for state in states)})"
-    return frozenset(_first_follower(connection, jobs, f"{_IS_RECALL} and {among}", is_by_account=True))
+    return frozenset(_first_follower(connection, jobs, f"{_IS_RECALL} and {among}"))
 
 
-def _first_follower(
-    connection: Connection, jobs: Sequence[Mapping[str, Any]], which: str, *, is_by_account: bool = False
-) -> dict[str, int]:
-    """Returns job -> when the first job about it was enqueued. `which` is a condition on the jobs about it.
-
-    `is_by_account`: it has to be on the job's own account.
-    """
+def _first_follower(connection: Connection, jobs: Sequence[Mapping[str, Any]], which: str) -> dict[str, int]:
+    """Returns job -> when the first job about it was enqueued. `which` is a condition on the jobs about it."""
     ids = {id for job in jobs for id in (job["id"], job["replay_of"]) if id is not None}
     only, index = f"and {which}", "worker_jobs_target"
-    columns, at_of = "target_job_id, account, created_at", dict[tuple[str, str | None], list[int]]()
-    for job, account, at in rows_by_id(
-        connection, columns, "worker_jobs", ids, "target_job_id", only=only, index=index
-    ):
-        at_of.setdefault((job, account if is_by_account else None), []).append(at)
+    columns, at_of = "target_job_id, created_at", dict[str, list[int]]()
+    for job, at in rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index=index):
+        at_of.setdefault(job, []).append(at)
     # What is about an original is also about its replays that exist by then.
     times = {
-        job["id"]: [
-            at
-            for name in ("id", "replay_of")
-            for at in at_of.get((job[name], job["account"] if is_by_account else None), ())
-            if at >= job["created_at"]
-        ]
+        job["id"]: [at for name in ("id", "replay_of") for at in at_of.get(job[name], ()) if at >= job["created_at"]]
         for job in jobs
     }
     return {job: min(instants) for job, instants in times.items() if instants}

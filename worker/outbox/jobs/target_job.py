@@ -63,8 +63,6 @@ class Replays:
 
     ids: tuple[str, ...]
     """Oldest first. An original has all of its replays here."""
-    elsewhere: frozenset[str]
-    """Which of these replays are on another account."""
     first: str | None
     """The original if the job is a replay that has later replays, else None."""
 
@@ -72,28 +70,17 @@ class Replays:
 def later_replays(connection: Connection, job_id: str) -> Replays:
     """Returns the replays that were enqueued after the job, of the job or of its original."""
     query = (
-        "select r.id, t.replay_of, r.account = t.account from worker_jobs t"
-        " join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
+        "select r.id, t.replay_of from worker_jobs t join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
         " where t.id = :id and (t.replay_of is null or r.created_at > t.created_at) order by r.created_at, r.id"
     )
-    rows = fetch(connection, query, {"id": job_id})
-    elsewhere = frozenset(row[0] for row in rows if not row[2])
-    return Replays(tuple(row[0] for row in rows), elsewhere, rows[0][1] if rows else None)
+    rows = execute(connection, query, {"id": job_id})
+    return Replays(tuple(row[0] for row in rows), rows[0][1] if rows else None)
 
 
 def jobs_reached(connection: Connection, job_id: str) -> list[str]:
-    """Returns the jobs that a recall or update of a job reaches, oldest first: the job, and its replays if original.
-
-    Replays on another account have a recall or update of their own: the vendor takes it only from who sent the message.
-    """
+    """Returns the jobs that a recall or update of a job reaches, oldest first: the job, and its replays if original."""
     replays = later_replays(connection, job_id)
-    return [job_id, *(id for id in replays.ids if replays.first is None and id not in replays.elsewhere)]
-
-
-def replays_elsewhere(connection: Connection, job_id: str) -> list[str]:
-    """Returns the replays of an original that were moved to another account, oldest first."""
-    replays = later_replays(connection, job_id)
-    return [id for id in replays.ids if replays.first is None and id in replays.elsewhere]
+    return [job_id, *(replays.ids if replays.first is None else ())]
 
 
 def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
@@ -159,12 +146,6 @@ def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
         for follower, kind in sorted(tuple(job) for job in jobs)
         for row in mappings(connection, query, part_range(follower))
     ]
-
-
-def has_follow_up(connection: Connection, job_id: str, kind: str) -> bool:
-    """Returns whether a job of this kind is about this job."""
-    query = "select 1 from worker_jobs where target_job_id = :job and kind = :kind"
-    return execute(connection, query, {"job": job_id, "kind": kind}).first() is not None
 
 
 def may_repeat(connection: Connection, job_id: str) -> bool:
