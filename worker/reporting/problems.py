@@ -64,7 +64,7 @@ MAX_HOOK_S = 900
 REPLACED_S = 15
 """Seconds before the end of a lost process's lease from which on a start counts as one in its place."""
 SILENT_S = 30
-"""Seconds without a heartbeat, after the end of its lease, from which on it is a problem that nobody calls it dead."""
+"""Seconds without a heartbeat, after the end of its lease, from which on a process that no other calls dead is one."""
 LANE_EVENTS_S = 86_400
 """Seconds back for which events of lanes are counted. A lasting error writes `set aside` once a day."""
 

@@ -79,7 +79,10 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "processes": ("Worker processes whose heartbeat is fresh.", ()),
     "processes_hindered": ("Those that cannot do a work of theirs, such as publish.", ()),
     "processes_silent": ("Those that neither beat nor ended.", ()),
-    "problems": ("Problems of a kind, as `worker doctor` and the console's first page list them.", ("kind",)),
+    "problems": (
+        "Problems of a kind, as `worker doctor` and the console's first page list them.",
+        ("account", "kind"),
+    ),
     "threads": ("Sender threads of the living that take from a queue.", ("queue",)),
     "hook_events": ("Events the application's hooks have not heard, 10,000 at most.", ("state",)),
     "database_clock_seconds": ("The database's clock, in seconds since 1970.", ()),
@@ -138,7 +141,12 @@ class OutboxCollector(Collector):
         unusable = {(name,): count for name, (count, _) in unusable_account_counts(reading.processes).items()}
         yield self._lasting_gauge("account_unusable", unusable, ((name,) for name in listed))
         yield from self._limits(connection, listed)
-        yield from _processes(reading, self._accounts)
+        yield from _processes(reading)
+        problems = Counter(
+            (problem.subject if problem.kind.about == "account" else "", problem.name)
+            for problem in find_problems(reading, self._accounts)
+        )
+        yield self._lasting_gauge("problems", problems, _kinds_of_problems(listed))
         yield _gauge("hook_events", {(state.label,): count for state, count in reading.hook_events.items()})
         zeros = dict.fromkeys(map(SEPARATOR.join, self._zero_counters(listed)), 0)
         yield from counters({**zeros, **totals(connection)}, exemplars(connection))
@@ -208,13 +216,16 @@ def _count_standings(reading: OutboxReading) -> Counter[tuple[str, ...]]:
     return Counter((lane.account, "account" if lane.lane == lane.account else "lane", lane.state) for lane in lanes)
 
 
-def _processes(reading: OutboxReading, accounts: AccountSource) -> Iterator[Metric]:
-    problems = Counter(problem.name for problem in find_problems(reading, accounts))
+def _kinds_of_problems(accounts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name, kind in KINDS.items():
+        yield from product(accounts if kind.about == "account" else [""], [name])
+
+
+def _processes(reading: OutboxReading) -> Iterator[Metric]:
     yield _gauge("relay_active", int(reading.has_leader))
     yield _gauge("processes", len(reading.fresh))
     yield _gauge("processes_hindered", sum(map(_is_hindered, reading.fresh)))
     yield _gauge("processes_silent", len(reading.processes) - len(reading.fresh))
-    yield _gauge("problems", {(name,): problems[name] for name in KINDS})
     threads = {(q.value,): sum(process.threads for process in reading.fresh if q in process.queues) for q in QueueName}
     yield _gauge("threads", threads)
 
