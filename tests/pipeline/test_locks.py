@@ -37,6 +37,7 @@ from worker.outbox.commit.commands import CallEnd, Change, Effects, Item, Mark, 
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.control import waiting
 from worker.outbox.control.cancels import mark_cancelled
+from worker.outbox.control.moving import move_waiting
 from worker.outbox.control.sent import lock_recalled
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import SECOND, DrivenClock, instant
@@ -441,6 +442,20 @@ def rescheduled(site: Site, connection: Connection, job: str) -> waiting.Resched
     return waiting.reschedule(connection, [job], now, waiting.NewTimes(now + 60 * SECOND, None, None))
 
 
+@lock("moving.move_waiting", "worker_parts")
+def a_part_is_marked_while_its_job_is_moved(site: Site) -> Meeting:
+    """Its call is in the lane in which it began, and nobody is told that another account sends it."""
+    job = site.send()
+    lane, moved = site.part(job).lane, list[set[str]]()
+
+    def move(connection: Connection) -> None:
+        moved.append(move_waiting(connection, site.database.now, [job], "it", lambda *_: "it:1"))
+
+    yield committing(mark(part_id(job, 0))), running(move)
+
+    assert (moved, site.part(job).lane) == ([set()], lane)
+
+
 @lock("cancels.mark_cancelled", "worker_parts")
 def a_part_is_marked_while_its_job_is_cancelled(site: Site) -> Meeting:
     """Its claim stays that of the call, whose answer is matched by it."""
@@ -619,6 +634,7 @@ TRIED = {
     "sent.lock_with_originals": "sent.lock_with_originals",
     "target_job.lock_job_row": "target_job.lock_job_row",
     "totals.add_up": "totals.add_up",
+    "moving.move_waiting": "moving.move_waiting",
     "waiting.reschedule": "waiting.reschedule",
 }
 """Each function below `outbox/` that writes a lock into a statement -> who takes it in the scenarios above, or where it

@@ -355,7 +355,7 @@ def test_late_parts_that_stay_hide_no_other(
     monkeypatch.setattr(recovery, "BATCH_SIZE", 2)
     with planted(database, driven_clock) as site:
         stays = in_doubt(site, 5, expires_at=timedelta(seconds=40))
-        site.sql(f"update worker_parts set state = 0, not_before = {site.clock.micros}")
+        site.sql(f"update worker_parts set state = 0, not_before = {site.clock.micros}, lane = :l", l=f"{account}:1")
         site.sql("update worker_jobs set account = :account, n_open = 1, n_unknown = 0, state = 0", account=account)
         ends = [site.send(f"late {n}", expires_at=timedelta(seconds=41)) for n in range(3)]
         external = an_account("ext")

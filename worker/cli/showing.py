@@ -154,6 +154,8 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     for failure in refused:
         yield f"  refused {failure.kind} {failure.recipient} ({failure.field_name}, {failure.errcode})"
     for part in report.parts:
+        if part.account != report.account:
+            yield f"  part {part.id}: sent by account {part.account}"
         if part.reason:
             yield f"  part {part.id}: {part.state.label}, {part.reason}"
 

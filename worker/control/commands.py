@@ -10,6 +10,7 @@ from worker.control.command import Command
 PLACES = {
     "cancel": "cancel.COMMAND",
     "correct": "correct.COMMAND",
+    "move": "move.COMMAND",
     "recall": "recall.COMMAND",
     "replay": "replay.COMMAND",
     "reschedule": "reschedule.COMMAND",

@@ -34,6 +34,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import originals_of, recall_targets
+from worker.outbox.jobs.target_job import senders
 from worker.producer.insert import follow_up_request, insert
 from worker.producer.options import JobOptions
 from worker.producer.plan import PlannedJob, plan
@@ -195,15 +196,12 @@ def recall_all(
 
     `audit` is the id of the command's audit entry, which follows them.
     """
-    rows, key, planned, refused = (
-        recall_targets(connection, ids),
-        lane_key(connection),
-        list[PlannedJob](),
-        dict[str, str](),
-    )
+    rows, by, key = recall_targets(connection, ids), senders(connection, ids), lane_key(connection)
+    planned, refused = list[PlannedJob](), dict[str, str]()
     for id in ids:
         with collect_refusal(refused, id):
             options: JobOptions = {"priority": "urgent", "dedupe_key": follow_up_key(audit, Kind.RECALL, id)}
             request = follow_up_request(require_found(rows.get(id), id), Kind.RECALL, {}, options, accounts)
+            request.sent_by = by.get(id)
             planned.append(plan(request, key))
     return [job.id for job in insert(connection, planned)], refused

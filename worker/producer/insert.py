@@ -18,7 +18,7 @@ from worker.channels.registry import channel
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
-from worker.domain.job import JobId, Kind, is_read
+from worker.domain.job import JobId, Kind, id_of, is_read
 from worker.domain.state import JobState
 from worker.domain.stored import stored_object
 from worker.domain.trace import bounded_state
@@ -62,11 +62,12 @@ def follow_up(
     spec: Mapping[str, Any] | None = None,
 ) -> JobRef:
     """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
+    from worker.outbox.jobs.target_job import senders
     from worker.reporting.find_job import row_of
 
-    return insert_one(
-        connection, follow_up_request(row_of(connection, job_id), kind, document, options, accounts, to, spec)
-    )
+    request = follow_up_request(row_of(connection, job_id), kind, document, options, accounts, to, spec)
+    request.sent_by = senders(connection, [id_of(job_id)]).get(id_of(job_id))
+    return insert_one(connection, request)
 
 
 def follow_up_request(

@@ -94,6 +94,8 @@ class JobRequest(Draft):
     """Keys that every part's spec gets beside its share."""
     problems: Sequence[Problem] = ()
     """What the message has that only another channel has."""
+    sent_by: str | None = None
+    """The account whose lanes its parts are in; None: its own."""
     payload: int = 0
     """The version of its documents, see `NEWEST_PAYLOAD`; of a follow-up its target's, as both are read together."""
 
@@ -154,7 +156,8 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     if "files" in request.message:
         planned.document, planned.files = request.message, files
     labels = [channel.lane(request.kind, request.message, spec) for spec in split]
-    lanes = [lane_name(site_key, job["account"], label, options.get("tenant")) for label in labels]
+    sender = request.sent_by or job["account"]
+    lanes = [lane_name(site_key, sender, label, options.get("tenant")) for label in labels]
     order = order_id(site_key, job["account"], job["order_key"]) if "order_key" in job else None
     if split == [to]:
         job["lane"] = lanes[0]

@@ -19,6 +19,7 @@ from worker.domain import settle
 from worker.domain.errors import ConfigurationError, JobNotFound, StillOpen
 from worker.domain.job import FOLLOW_UPS, JobId, id_of
 from worker.domain.job_terms import tags_of
+from worker.domain.pacing.lane import account_of
 from worker.domain.state import JobState, PartState, State, states_of
 from worker.domain.stored import object_or_empty, texts_of
 from worker.language import plural
@@ -131,6 +132,8 @@ class PartReport:
     held for a person, or waits without a known time."""
     waits_on: str | None
     """Id of the job whose end or receipt it waits for, or None if it waits for none."""
+    account: str
+    """The account that sends it: the job's own, unless `worker move` has given it to another one."""
     attempts: tuple[AttemptReport, ...]
     """Its calls in order, as far as they are still stored (`retention.attempts_days`)."""
 
@@ -312,7 +315,12 @@ def summary_of(row: Mapping[str, Any], recalled: Collection[str]) -> dict[str, A
 
 def _part(row: Mapping[str, Any], attempts: Iterable[AttemptReport]) -> PartReport:
     return _record(
-        PartReport, row, state=PartState(row["state"]), not_before=_instant(row["not_before"]), attempts=tuple(attempts)
+        PartReport,
+        row,
+        state=PartState(row["state"]),
+        not_before=_instant(row["not_before"]),
+        account=account_of(row["lane"]),
+        attempts=tuple(attempts),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.channels.registry import channel, names
 from worker.domain.job import Kind, job_of
-from worker.domain.pacing.lane import Cause, LaneStatus, lane_status, with_accounts
+from worker.domain.pacing.lane import Cause, LaneStatus, account_of, lane_status, with_accounts
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
 from worker.domain.settle import BEHIND_A_PART, FOREVER, NEWER_RELEASE
@@ -232,7 +232,7 @@ def _own_wait(part: Row, context: WaitContext) -> PartWait | None:
         return PartWait(id, WaitFor.QUIET_HOURS, "nothing is sent during its quiet hours", since, until)
     if part["limit_name"] is not None:
         text, command = f"the limit {part['limit_name']} is used up for now", "worker limits --account "
-        return PartWait(id, WaitFor.LIMIT, text, since, until, (command + context.job["account"],))
+        return PartWait(id, WaitFor.LIMIT, text, since, until, (command + account_of(part["lane"]),))
     if context.job["due_at"] > context.now and (not part["tries"] or at == context.job["due_at"]):
         return PartWait(
             id, WaitFor.DUE_AT, part["reason"] or "it is due later", instant(context.job["created_at"]), until

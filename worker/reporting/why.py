@@ -14,7 +14,7 @@ from worker.channels import registry
 from worker.domain.errors import JobNotFound
 from worker.domain.job import JobId, id_of
 from worker.domain.job_filter import JobFilter
-from worker.domain.pacing.lane import with_accounts
+from worker.domain.pacing.lane import account_of, with_accounts
 from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.caller import on_callers_connection
@@ -94,7 +94,7 @@ def why(
     rows = rows_of(connection, job_id, numbers)
     now = now_in(connection)
     now_us = read_now(connection, now)
-    account, lanes = rows.job["account"], with_accounts(part["lane"] for part in rows.parts)
+    account, lanes = _sender(rows), with_accounts(part["lane"] for part in rows.parts)
     lane_rows, lane_events = _lanes(connection, now, rows, lanes)
     processes = alive_processes(connection, now)
     context = WaitContext(
@@ -103,7 +103,7 @@ def why(
         lane_rows,
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
         {process.id: process.queues for process in processes},
-        [pause for pause in active_pauses(connection, [job_id]) if pause.covers(rows.job)],
+        [pause for pause in active_pauses(connection, [job_id]) if pause.covers({**rows.job, "account": account})],
         parts_in_orders(connection, [part["id"] for part in rows.parts if part["order_id"]]),
         _waits_since(rows),
         unusable_account_counts(processes).get(account),
@@ -132,11 +132,16 @@ def _standstills(connection: Connection, now: str, rows: JobRows) -> dict[str, S
     return standstills_by_lane(connection, now, lanes) if lanes else {}
 
 
+def _sender(rows: JobRows) -> str:
+    """Returns the account that sends what is left of the job."""
+    return account_of(rows.parts[-1]["lane"]) if rows.parts else str(rows.job["account"])
+
+
 def _lanes(
     connection: Connection, now: str, rows: JobRows, lanes: Collection[str]
 ) -> tuple[dict[str, dict[str, Any]], LaneHistory]:
     """Returns the rows of the lanes of the job's account, and the lanes' events while the job was on its way."""
-    account = rows.job["account"]
+    account = _sender(rows)
     lane_events = lane_history(connection, account, lanes, _since(rows), rows.job["finished_at"])
     return {row["lane"]: row for row in list_lanes(connection, now, account)}, lane_events
 

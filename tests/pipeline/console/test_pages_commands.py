@@ -317,7 +317,7 @@ def test_every_command_about_jobs_is_on_the_page_of_a_job(site: Site) -> None:
     links = {link.split("?")[0].rpartition("/")[2] for link in page.links if link.startswith("/commands/")}
     idle = set(re.findall(r'aria-describedby="idle-(\w+)"', page.text))
     red = set(re.findall(r'class="button is-danger" href="/commands/(\w+)', page.text))
-    assert links == {"cancel", "correct", "recall", "reschedule", "hold"}
+    assert links == {"cancel", "correct", "move", "recall", "reschedule", "hold"}
     assert idle == {"replay", "resolve", "release", "skip"}
     assert red == {"cancel", "correct", "recall"}
 

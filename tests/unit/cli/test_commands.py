@@ -595,10 +595,10 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     ]
     failure = SimpleNamespace(kind="user", recipient="ghost", field_name="invaliduser", errcode=0)
     counts = SimpleNamespace(asked=2, accepted=1, refused=1, undetermined=0, not_sent=0, not_yet=0)
-    part = SimpleNamespace(id="j1-0", state=PartState.QUEUED, reason="limit is used up")
+    part = SimpleNamespace(id="j1-0", state=PartState.QUEUED, reason="limit is used up", account="it")
     report = SimpleNamespace(
         id="j1", kind="send", account="hr", label="partial", counts=counts, warnings=["cut at 512 bytes"],
-        receipts=receipts, parts=[part, SimpleNamespace(reason=None)], replays=(),
+        receipts=receipts, parts=[part, SimpleNamespace(reason=None, account="hr")], replays=(),
         target_job_id=None, is_correction=False, replay_of=None,
         **{**dict.fromkeys(OTHER_FIELDS), "tags": ("payroll", "july"), "expires_at": NOON},
     )  # fmt: skip
@@ -617,7 +617,7 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     assert f"  receipt nothing had to be sent at {at}\n" in text
     assert "  receipt no id at -\n" in text
     assert "  refused user ghost (invaliduser, 0)\n" in text
-    assert text.endswith("  part j1-0: queued, limit is used up")
+    assert text.endswith("  part j1-0: sent by account it\n  part j1-0: queued, limit is used up")
 
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -123,5 +123,5 @@ def _done(entry: AuditEntry) -> int:
     # A job that is corrected is mostly recalled, too.
     recalls = () if "corrections" in entry.counts else ("recalls",)
     cancelled = ("cancelled",) if entry.action.removeprefix("console.") == "recall" else ()
-    names = ("replays", "refused", *recalls, "corrections", "jobs", "unchanged", "decided", *cancelled)
+    names = ("replays", "refused", *recalls, "corrections", "moved", "jobs", "unchanged", "decided", *cancelled)
     return sum(entry.counts.get(name, 0) for name in names)

@@ -167,7 +167,8 @@ def _command(request: ConsoleRequest, fields: Mapping[str, str]) -> CommandReque
     # An address may say that a box is not ticked.
     options = {option: text for option, text in options.items() if option not in _TICKS or text != "no"}
     command = CommandRequest(name, _since(request, name, search.job_filter), options)
-    for account in _accounts(request, command):
+    to_account = {options["to_account"]} if "to_account" in options else set[str]()
+    for account in _accounts(request, command) | to_account:
         request.require_act(account)
     return command
 

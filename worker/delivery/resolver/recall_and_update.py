@@ -21,6 +21,7 @@ from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import Priority, RepeatRule, job_of
 from worker.domain.outcome import Accepted, CallReceipt, Rejected
+from worker.domain.pacing.lane import account_of
 from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import ACCEPTED_STATES, OPEN_STATES, PartState
 from worker.outbox.commit.commands import Change, unless_changed
@@ -98,10 +99,12 @@ class FollowUps:
         database: Database,
         change: Callable[[Sequence[Change]], None],
         *,
+        lane_of: Callable[[str, str, str | None], str],
         call_deadline_s: float,
         code_ttl_s: float,
     ):
-        self._database, self._change = database, change
+        """`lane_of` returns the name of a lane, given its account, its label and its tenant."""
+        self._database, self._change, self._lane_of = database, change, lane_of
         self._code_ttl_s = int(code_ttl_s)
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
@@ -112,7 +115,8 @@ class FollowUps:
             return self._recall_foreign(part, window)
         if not part.spec.keys() & PLANNED:
             self._stop_target(part.target_job_id, channel)
-        resolved = self.planned_part(part, partial(self._recall_plan, window, channel), window, with_replays=True)
+        plan = partial(self._recall_plan, window, channel)
+        resolved = self.planned_part(part, plan, window, with_replays=channel)
         if isinstance(resolved, JobPart):
             part.facts, part.recalled = (
                 self._read_progress(part.spec["target"]),
@@ -145,7 +149,8 @@ class FollowUps:
         """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
         if part.target_job_id is None:
             return self._use_own_code(part, channel.app_scope(account))
-        resolved = self.planned_part(part, _update_plan, self._window_us(channel, account), with_replays=True)
+        window = self._window_us(channel, account)
+        resolved = self.planned_part(part, _update_plan, window, with_replays=channel)
         return self._pick_code(part) if isinstance(resolved, JobPart) else resolved
 
     def _use_own_code(self, part: JobPart, app: str) -> Resolved:
@@ -237,11 +242,11 @@ class FollowUps:
         plan: Callable[[JobPart, Snapshot], Plan],
         window: int | None,
         *,
-        with_replays: bool = False,
+        with_replays: Channel | None = None,
     ) -> Resolved:
         """Returns the part with its plan, or the refusal that was planned. Plans the follow-up if it has no plan.
 
-        `with_replays`: the follow-up includes the replays of its target.
+        `with_replays`: the channel, if the follow-up includes the replays of its target, each by the account that sent.
         """
         if not part.spec.keys() & PLANNED:
             result = self._plan(part, plan, window, with_replays=with_replays)
@@ -251,7 +256,12 @@ class FollowUps:
         return Rejected(part.spec["refuse"]) if "refuse" in part.spec else part
 
     def _plan(
-        self, part: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool
+        self,
+        part: JobPart,
+        plan: Callable[[JobPart, Snapshot], Plan],
+        window: int | None,
+        *,
+        with_replays: Channel | None,
     ) -> dict[str, Any] | Rejected | Accepted | None:
         """Plans a follow-up as parts and returns the part's own spec, or lets it wait and returns None."""
         target = part.target_job_id or ""
@@ -274,21 +284,37 @@ class FollowUps:
             specs = plan(part, snapshot)
             if isinstance(specs, Accepted) and with_replays:
                 return _refer_to_replays(connection, target) or specs
-            return self._settle_plan(connection, facts, snapshot, specs, window)
+            if not isinstance(specs, list):
+                return self._settle_without(connection, facts, snapshot, specs, window)
+            lanes = {target.id: self._lane(part, with_replays, target) for target in snapshot.parts}
+            # Its own account first, so that its part has to change its lane only if nothing is left for that.
+            specs.sort(key=lambda spec: lanes[spec["target"]] != part.lane)
+            plan_parts(connection, facts, specs, [lanes[spec["target"]] for spec in specs])
+            return specs[0] if lanes[specs[0]["target"]] == part.lane else None
 
         return self._database.run(resolve)
 
-    def _settle_plan(
-        self, connection: Connection, facts: PartFacts, snapshot: Snapshot, specs: Plan, window: int | None
-    ) -> dict[str, Any] | Rejected | Accepted | None:
-        if isinstance(specs, WaitsFor):
-            until = self._recheck_at(snapshot.parts, snapshot.now, window)
-            wait_for_target(connection, facts, specs.job, snapshot.now, until, "waits for the job that it follows")
-            return None
-        if not isinstance(specs, list):
-            return specs
-        plan_parts(connection, facts, specs)
-        return specs[0]
+    def _lane(self, part: JobPart, channel: Channel | None, target: TargetPart) -> str:
+        """Returns the lane of the call about one part of the target: inside the account that sent that."""
+        account = account_of(target.lane)
+        if channel is None or account == part.account:
+            return part.lane
+        return self._lane_of(account, channel.lane(part.kind, part.message, part.spec), part.tenant)
+
+    def _settle_without(
+        self,
+        connection: Connection,
+        facts: PartFacts,
+        snapshot: Snapshot,
+        result: Rejected | Accepted | WaitsFor,
+        window: int | None,
+    ) -> Rejected | Accepted | None:
+        """Settles a follow-up that has nothing to call now."""
+        if not isinstance(result, WaitsFor):
+            return result
+        until = self._recheck_at(snapshot.parts, snapshot.now, window)
+        wait_for_target(connection, facts, result.job, snapshot.now, until, "waits for the job that it follows")
+        return None
 
     def _recheck_at(self, parts: list[TargetPart], now: int, window: int | None) -> int:
         """Returns when a waiting follow-up reads its job again, in microseconds, or `FOREVER`: only when it is woken.

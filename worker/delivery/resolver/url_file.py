@@ -131,7 +131,7 @@ class UrlFiles:
         store_uses(connection, [(part.job_id, blob_id)], conflict="ignore")
         # In the part's spec, so that a process that gets the part later finds the copy and does not fetch it again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
-        plan_parts(connection, facts, [spec])
+        plan_parts(connection, facts, [spec], [facts.lane])
         now = read_now(connection, self._database.now)
         settle.wait_until(facts, now, "its file was fetched")
         save_parts(connection, [facts])

@@ -260,7 +260,8 @@ def _load_due_parts(runtime: Runtime, connection: Connection, lane: str, ids: Se
     """
     try:
         with sqlalchemy_errors(connection):
-            return load_parts(connection, runtime.database.now, ids)
+            # One that was moved to another lane is offered again there.
+            return [part for part in load_parts(connection, runtime.database.now, ids) if part.lane == lane]
     except Exception as error:
         if not is_about_rows(error):
             raise
@@ -271,7 +272,8 @@ def _load_without_documents(runtime: Runtime, connection: Connection, lane: str,
     """Loads the parts without their documents. Finds one that cannot even be read so by halving, and sets it aside."""
     try:
         with sqlalchemy_errors(connection):
-            return load_without_documents(connection, runtime.database.now, ids)
+            parts = load_without_documents(connection, runtime.database.now, ids)
+            return [part for part in parts if part.lane == lane]
     except Exception as error:
         if not is_about_rows(error):
             raise

@@ -105,6 +105,7 @@ class Runtime:
         self.follow_ups = FollowUps(
             database,
             self.writer.change,
+            lane_of=partial(lane_name, key),
             call_deadline_s=settings.call_deadline_s,
             code_ttl_s=settings.response_code_ttl_s,
         )

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, String, bindparam, text
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.callbacks.inbound import MESSAGE, CardPress, Inbound
 from worker.domain.job import job_of
-from worker.domain.pacing.lane import LaneBlock, Resume
+from worker.domain.pacing.lane import LaneBlock, Resume, account_of
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import count
@@ -125,18 +125,15 @@ def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) 
     # The part's row exists before its card. So it is found even if the press arrives before the answer to the send.
     ours = _OURS.fullmatch(task_id)
     if ours:
-        part_id = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
-        if part_id is not None:
-            return str(part_id)
+        lane = connection.execute(_OWN_PART, {"part": ours[1]}).scalar()
+        if lane is not None and account_of(lane) in accounts:
+            return ours[1]
     part_id = connection.execute(_CALLERS_PART, {"accounts": accounts, "task": task_id}).scalar()
     return None if part_id is None else str(part_id)
 
 
 _ACCOUNTS = bindparam("accounts", type_=String(), expanding=True)
-_OWN_PART = text(
-    "select p.id from worker_parts p join worker_jobs j on j.id = p.job_id"
-    " where p.id = :part and j.account in :accounts"
-).bindparams(_ACCOUNTS)
+_OWN_PART = text("select lane from worker_parts where id = :part")
 # Of several parts with one task_id the vendor accepted one. It is none that was never marked or was refused (42014).
 _CALLERS_PART = text(
     "select p.id from worker_task_ids t join worker_parts p on p.id = t.part_id"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
 from worker.domain.job import Part, is_read
+from worker.domain.pacing.lane import account_of
 from worker.domain.settle import FOREVER
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
@@ -40,7 +41,6 @@ class JobPart(Part):
     """When it is due; in doubt, when it is repeated or searched for; None if it is held for a person or has ended."""
     first_marked_at: int | None
     marked_at: int | None
-    account: str
     on_unknown: str
     target_job_id: str | None
     priority: int
@@ -74,10 +74,15 @@ class JobPart(Part):
     recalled: tuple[str, int] | None = None
     """The receipt (part, claim) of the message that its call recalls, or None if it is no recall."""
 
+    @property
+    def account(self) -> str:
+        """The account that sends it: its job's own, unless a person has moved the job to another one."""
+        return account_of(self.lane)
+
 
 _COLUMNS = (
     "p.id, p.job_id, p.n, j.kind, {1}, {0}, p.lane, p.claim, p.tries, p.repeats, p.flagged, p.not_before,"
-    " p.first_marked_at, p.marked_at, j.account, j.on_unknown, j.target_job_id, p.priority, j.quiet_hours, j.payload,"
+    " p.first_marked_at, p.marked_at, j.on_unknown, j.target_job_id, p.priority, j.quiet_hours, j.payload,"
     " j.due_at, j.tenant, j.tags, j.trace, j.cancelled_at, p.doubts"
 )
 COLUMNS = _COLUMNS.format("p.spec", "j.message")

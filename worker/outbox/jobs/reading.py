@@ -61,7 +61,7 @@ _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs w
 _WHOLE = columns_of(tables.jobs)
 _WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
 _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
-_PART_COLUMNS = "id, state, reason, not_before, waits_on"
+_PART_COLUMNS = "id, state, reason, not_before, waits_on, lane"
 
 
 _FOLLOW_UPS = ", ".join(f"'{kind}'" for kind in sorted(FOLLOW_UPS))

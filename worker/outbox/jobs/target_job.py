@@ -7,7 +7,7 @@ writes that row and then wakes the waiting parts, in one transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,12 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from worker.domain.job import Priority, job_of, part_id, part_range
-from worker.domain.pacing.lane import tenants_range
+from worker.domain.pacing.lane import account_of, tenants_range
 from worker.domain.settle import PartFacts, wait_for_job
 from worker.domain.state import PartState
 from worker.domain.stored import object_or_empty
 from worker.outbox import tables
-from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.bulk import insert_rows, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings
 from worker.outbox.jobs.loading import COLUMNS, JobPart, part_of
@@ -35,6 +35,7 @@ class TargetPart:
 
     id: str
     n: int
+    lane: str
     state: PartState
     doubts: int
     not_before: int | None
@@ -83,6 +84,15 @@ def jobs_reached(connection: Connection, job_id: str) -> list[str]:
     return [job_id, *(replays.ids if replays.first is None else ())]
 
 
+def senders(connection: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Returns job -> the account that sends it, or the newest of its replays, for jobs that exist."""
+    # Ids begin with the time of their enqueuing.
+    replays = rows_by_id(connection, "replay_of, id", "worker_jobs", ids, "replay_of", index="worker_jobs_replay")
+    newest = {id: id for id in ids} | dict(sorted(replays))
+    lanes = dict(rows_by_id(connection, "job_id, lane", "worker_parts", [part_id(id, 0) for id in newest.values()]))
+    return {id: account_of(lanes[last]) for id, last in newest.items() if last in lanes}
+
+
 def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
     """Returns part of the job -> users, in lower case, whom the vendor refused."""
     query = (
@@ -97,7 +107,7 @@ def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
 def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
     """Returns the parts of a job with their receipts, in order. Of two receipts with one msgid it returns the later."""
     query = (
-        "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
+        "select p.id, p.n, p.lane, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
         " r.claim, r.msgid, r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r"
         " on r.part_id = p.id and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
     )
@@ -209,17 +219,27 @@ def make_urgent(connection: Connection, part_id: str) -> None:
     execute(connection, update, {"urgent": int(Priority.URGENT), "id": part_id})
 
 
-def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the first spec to the follow-up's own part, and adds a part to its job for each further spec."""
+def plan_parts(
+    connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]], lanes: Sequence[str]
+) -> None:
+    """Writes the first spec to the follow-up's own part, and adds a part to its job for each further spec.
+
+    `lanes` has the lane of each. If the first is not the own part's, the part is offered again there.
+    """
     first, *rest = (to_json(spec).decode() for spec in specs)
-    execute(connection, "update worker_parts set spec = :spec where id = :id", {"spec": first, "id": own.id})
+    sets, values = "spec = :spec", {"spec": first, "id": own.id}
+    if lanes[0] != own.lane:
+        # The claim changes, so that a sender which has read the part cannot mark it.
+        sets += ", lane = :lane, claim = claim + 1, unheard = unheard + 1, offered_until = null"
+        values["lane"] = lanes[0]
+    execute(connection, f"update worker_parts set {sets} where id = :id", values)
     if not rest:
         return
     query = "select priority, not_before, expires_at from worker_parts where id = :id"
     priority, due_at, expires_at = execute(connection, query, {"id": own.id}).one()
     rows = [
-        new_part(own.job_id, n, own.lane, priority=priority, not_before=due_at, spec=spec) | {"expires_at": expires_at}
-        for n, spec in enumerate(rest, start=1)
+        new_part(own.job_id, n, lane, priority=priority, not_before=due_at, spec=spec) | {"expires_at": expires_at}
+        for n, (spec, lane) in enumerate(zip(rest, lanes[1:], strict=True), start=1)
     ]
     insert_rows(connection, tables.parts, rows)
     more = "update worker_jobs set n_open = n_open + :more where id = :id"

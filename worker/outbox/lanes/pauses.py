@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.domain.pacing.lane import account_of
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
@@ -26,7 +27,7 @@ BATCH_SIZE = 1_000
 """How many parts are woken in one transaction."""
 
 _COLUMNS = "id, parked_until, began_at, person, why, account, channel, kind, tag, job_id"
-_JOB = "j.id, j.account, j.channel, j.kind, j.tags"
+_JOB = "p.lane, j.id, j.channel, j.kind, j.tags"
 
 
 def active_pauses(connection: Connection, jobs: Collection[str] | None = None) -> list[Pause]:
@@ -42,9 +43,12 @@ def active_pauses(connection: Connection, jobs: Collection[str] | None = None) -
 
 
 def paused_parts(connection: Connection, parts: Iterable[str]) -> dict[str, Pause]:
-    """Returns those of the parts whose job is paused, each with one of its pauses."""
+    """Returns those of the parts whose job is paused, each with one of its pauses; the account is that which sends."""
     rows = with_jobs(connection, f"p.id, {_JOB}", parts)
-    jobs = {part: dict(zip(("id", "account", "channel", "kind", "tags"), job, strict=True)) for part, *job in rows}
+    jobs = {
+        part: {"account": account_of(lane), "id": id, "channel": channel, "kind": kind, "tags": tags}
+        for part, lane, id, channel, kind, tags in rows
+    }
     pauses = active_pauses(connection, {job["id"] for job in jobs.values()})
     pairs = ((part, next((pause for pause in pauses if pause.covers(job)), None)) for part, job in jobs.items())
     return {part: pause for part, pause in pairs if pause is not None}

@@ -1,0 +1,234 @@
+"""Moves jobs to another account of their corp: what waits goes there, and what failed is replayed there.
+
+A job stays one job: its id, dedupe key, order and place, tags and times stay, and so does its account. Only the lanes
+of its parts change, which say who sends them. So a cancel, a hold, a recall or a correction finds it as before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from sqlalchemy import Connection
+
+from worker.accounts.sources import accounts_of
+from worker.channels.registry import channel, usable
+from worker.config.accounts import AccountSource
+from worker.config.settings import Settings
+from worker.control.audit import CommandResult, audited
+from worker.control.command import Command, Option
+from worker.control.job_status import JobStatus
+from worker.control.opening import open_outbox
+from worker.control.refusals import add_reasons, collect_refusal
+from worker.control.selection import JobSelection, audit_arguments, is_send
+from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.domain.job_filter import JobFilter, require_filter
+from worker.domain.state import JobState
+from worker.language import plural
+from worker.outbox.control.cancels import open_parts
+from worker.outbox.control.matching import MatchingJob, jobs_of, missing_jobs
+from worker.outbox.control.moving import MovableJob, bound_jobs, movable_jobs, move_waiting
+from worker.outbox.control.sent import PAGE, ended_jobs, lock_with_originals
+from worker.outbox.control.withdrawals import withdrawn_jobs
+from worker.outbox.engine.bulk import batched
+from worker.outbox.engine.database import Database
+from worker.outbox.engine.site_keys import lane_key, lane_name
+from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.target_job import senders
+from worker.producer.chain import ReplayScope
+from worker.producer.resend import replay_row
+from worker.reporting.find_job import row_of
+
+FAILED = frozenset({JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.PARTIAL})
+"""The states of ended jobs that did not reach all, and of which nothing is in doubt."""
+BATCH_SIZE = 100
+"""Jobs that are moved in one transaction."""
+STAYS = "nothing of it waits, or its own account alone can send it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovableJobs(JobSelection):
+    """The sends of a filter that wait, or ended without reaching all recipients."""
+
+    waiting: frozenset[str]
+    """Ids of those of which something waits."""
+    to_account: str | None
+    """The account that sends them instead, or None if none was named yet."""
+
+
+def find_movable(
+    filter: JobFilter,
+    *,
+    to_account: Annotated[str | None, Option("The account that sends them instead.", is_beside_button=True)] = None,
+    settings: Settings | None = None,
+    database: Database | None = None,
+    accounts: AccountSource | None = None,
+) -> MovableJobs:
+    """Finds the sends of a filter that wait for another account than `to_account`, or did not reach all recipients.
+
+    `breakdown` counts those that are `moved_waiting`; those that are `busy`, of which a part is in flight or in doubt
+    and stays; and those that are left out because their account alone can send them (`bound`): to chats, customers or
+    everyone, or a card with a task_id of its own. Ended jobs that were cancelled, recalled or corrected are left out,
+    too. Raises CheckFailed if `to_account` is no account of the same channel and the same people
+    (`Channel.media_scope`) as the one that would send a job, for a filter with neither `created_from` nor a selective
+    field, and for a filter of single parts or of calls.
+    """
+    require_filter(filter)
+    filter.require_ended_jobs("a move")
+    with open_outbox(database, settings) as (outbox, settings_in_use), outbox.reading() as connection:
+        search = _Search(to_account)
+        open_jobs = {job.id: job for job, _ in open_parts(connection, filter) if is_send(job)}
+        for ids in batched(open_jobs, PAGE):
+            search.add_open(open_jobs, movable_jobs(connection, ids))
+        now = read_now(connection, outbox.now)
+        ended = ended_jobs(connection, filter, now, accepted=False, unknown=False, since=None)
+        for ids in batched((job.id for job in ended if job.state in FAILED), PAGE):
+            left = {*ids} - withdrawn_jobs(connection, ids).keys()
+            failed = [job for job in jobs_of(connection, filter, left) if is_send(job)]
+            search.add_failed(failed, senders(connection, left), bound_jobs(connection, left))
+        missing = missing_jobs(connection, filter.part_or_job_ids())
+    if to_account is not None and search.jobs:
+        _require_same_people(to_account, search.senders, accounts or accounts_of(settings_in_use))
+    return MovableJobs(
+        filter,
+        tuple(sorted(search.jobs)),
+        Counter((job.account, job.kind) for job in search.jobs.values()),
+        +search.breakdown,
+        tuple(missing),
+        waiting=frozenset(search.waiting),
+        to_account=to_account,
+    )
+
+
+class _Search:
+    """The jobs that are moved, and what the preview counts of them."""
+
+    def __init__(self, to_account: str | None):
+        self._to_account = to_account
+        self.jobs: dict[str, MatchingJob] = {}
+        self.waiting: dict[str, MovableJob] = {}
+        self.senders = set[tuple[str, str]]()
+        """Account and channel of who would send them."""
+        self.breakdown = Counter[str]()
+
+    def add_open(self, found: Mapping[str, MatchingJob], movable: Mapping[str, MovableJob]) -> None:
+        """Adds jobs of which something waits for another account."""
+        for id, job in movable.items():
+            if not job.senders - {self._to_account}:
+                self.breakdown["busy"] += job.is_busy
+            elif job.is_bound:
+                self.breakdown["bound"] += 1
+            else:
+                self.breakdown += Counter(moved_waiting=1, busy=int(job.is_busy))
+                self.waiting[id], self.jobs[id] = job, found[id]
+                self.senders |= {(name, job.channel) for name in job.senders}
+
+    def add_failed(self, failed: Iterable[MatchingJob], by: Mapping[str, str], bound: Collection[str]) -> None:
+        """Adds jobs that another account could not send; `by` has the account that sent each last."""
+        for job in failed:
+            sender = by.get(job.id, job.account)
+            if job.id in bound:
+                self.breakdown["bound"] += 1
+            elif sender != self._to_account:
+                self.jobs[job.id] = job
+                self.senders.add((sender, job.channel))
+
+
+def _require_same_people(name: str, senders: Iterable[tuple[str, str]], accounts: AccountSource) -> None:
+    target = usable(accounts, name)
+    for own_name, own_channel in sorted(senders):
+        if own_channel != target.channel:
+            text = f"is of channel {target.channel}, and there are jobs of {own_channel}"
+            raise CheckFailed([Problem("to_account", text, "name an account of the jobs' own channel")])
+        scope = channel(own_channel).media_scope
+        if own_name != name and scope(accounts.get(own_name)) != scope(target):
+            text = f"has other people and files than {own_name}"
+            raise CheckFailed([Problem("to_account", text, "name another app of the same corp")])
+
+
+def move_jobs(
+    selection: MovableJobs,
+    *,
+    person: str,
+    why: str = "",
+    settings: Settings | None = None,
+    database: Database | None = None,
+    accounts: AccountSource | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+    on_begin: Callable[[str], object] = lambda audit: None,
+) -> CommandResult:
+    """Lets the other account send what waits of these jobs, and a replay of what failed.
+
+    What waits is due at once, or when its job is due; a limit or a pause of the first account holds it no longer.
+    Recalls and card updates of the jobs go with them, and later ones are made by the account that sent each message.
+    A replay goes to the recipients whom no try reached and of whom none is in doubt. The result counts `moved` jobs and
+    `replays`, whose ids are its `jobs`, and `refused` jobs, each with a note, of which nothing has changed. Commits by
+    itself, 100 jobs at a time, and may be called again.
+    """
+    if (account := selection.to_account) is None:
+        raise CheckFailed([Problem("to_account", "is missing", "name the account that sends them instead")])
+    replays, reasons, arguments = list[str](), dict[str, str](), {**audit_arguments(selection), "to_account": account}
+    with audited("move", person=person, why=why, arguments=arguments, database=database, settings=settings) as command:
+        account_source = accounts or accounts_of(command.settings)
+        on_begin(command.id)
+        for batch in command.batches(selection.ids, BATCH_SIZE, progress):
+            move = partial(_move, now=command.database.now, ids=batch, selection=selection, accounts=account_source)
+            moved, enqueued, refused = command.database.run(move)
+            replays += enqueued
+            add_reasons(reasons, refused)
+            command.counts += Counter(moved=len(moved), replays=len(enqueued), refused=len(refused))
+    return CommandResult(command.id, command.counts, tuple(replays), reasons)
+
+
+def _move(
+    connection: Connection, now: str, ids: Sequence[str], selection: MovableJobs, accounts: AccountSource
+) -> tuple[set[str], list[str], dict[str, str]]:
+    account, replays, refused = str(selection.to_account), list[str](), dict[str, str]()
+    lane_of = partial(_lane, lane_key(connection), account)
+    waiting = [id for id in ids if id in selection.waiting]
+    moved = move_waiting(connection, now, waiting, account, lane_of)
+    refused |= dict.fromkeys([id for id in waiting if id not in moved], STAYS)
+    failed = {id for id in ids if id not in selection.waiting}
+    bound = bound_jobs(connection, failed)
+    refused |= dict.fromkeys(bound, STAYS)
+    for id in lock_with_originals(connection, sorted(failed - bound)):
+        with collect_refusal(refused, id):
+            replays.append(replay_row(connection, row_of(connection, id), ReplayScope(), None, None, accounts).id)
+    if move_waiting(connection, now, replays, account, lane_of) != {*replays}:
+        raise WorkerError(f"nothing was moved: {STAYS}")
+    return moved, replays, refused
+
+
+def _lane(key: bytes, account: str, job: MovableJob, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str | None:
+    """Returns the lane of a part in the account; None for a message that cannot be read."""
+    with suppress(KeyError):
+        return lane_name(key, account, channel(job.channel).lane(job.kind, message, spec), job.tenant)
+    return None
+
+
+def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
+    moved, replays, refused = (result.counts[name] for name in ("moved", "replays", "refused"))
+    yield f"{plural(moved, 'job')} moved, {replays} replayed, {refused} refused (audit {result.audit})"
+
+
+def _might_apply(job: JobStatus) -> bool:
+    is_withdrawn = job.is_cancelled or job.is_recalled or job.is_corrected
+    return job.is_send and not is_withdrawn and (job.has_waiting or job.state in FAILED)
+
+
+COMMAND = Command(
+    name="move",
+    help="Lets another account of the same corp send what waits or failed; says how many, and asks.",
+    find=find_movable,
+    run=move_jobs,
+    question="move these {count} jobs?",
+    nothing="none of these jobs waits or failed, or their accounts alone can send them",
+    lines=_lines,
+    done=("moved", "replays"),
+    might_apply=_might_apply,
+    is_about_ended=True,
+)
