@@ -68,8 +68,15 @@ def rows() -> list[Row]:
         ),
         *(Row(CHANNEL, f"upload {kind}", uploads(ACCOUNT, file, kind)) for kind, file in UPLOADS.items()),
         Row(CHANNEL, "remind", follows(remind, TEXT), after=[TEXT]),
-        Row(CHANNEL, "track", follows(track, TEXT, pace=1.0), after=[f"{CHANNEL} remind"], before=_confirm),
         Row(CHANNEL, "cancel", follows(recall, f"{CHANNEL} link"), after=[f"{CHANNEL} link"]),
+        # After the cancel: else a member might confirm a task that is being cancelled.
+        Row(
+            CHANNEL,
+            "track",
+            follows(track, TEXT, pace=1.0),
+            after=[f"{CHANNEL} remind", f"{CHANNEL} cancel"],
+            before=_confirm,
+        ),
         Row(CHANNEL, "update_card", updated, ends="refused", names="update_card", after=[TEXT]),
     ]
 
