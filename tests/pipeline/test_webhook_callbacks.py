@@ -91,7 +91,7 @@ def room(database: Database, driven_clock: DrivenClock, request: pytest.FixtureR
             "callback_token": TOKEN,
             "callback_aes_key": AES_KEY,
         }
-        control(url, "reset", {"settings": {"webhook": {"keys": [key]}}})
+        control(url, "reset", {"settings": {"webhook": {"keys": [key]}, "callbacks": {"verify_s": 60.0}}})
         account = a_webhook(url, settings={"subscribed": False})
         with webhooks(database, driven_clock, account) as site:
             yield Room(site, url)
