@@ -199,11 +199,21 @@ def find_problems(reading: OutboxReading, accounts: AccountSource, *, wall_s: fl
 
 def _of_callbacks(reading: OutboxReading, accounts: AccountSource) -> list[OpenProblem]:
     """Returns the receiver that is down, or else the accounts whose callbacks stopped, which one down explains."""
-    if reading.lost_receiver and any(may_have_callbacks(accounts, name) for name in accounts.names()):
-        holder, lapsed_at = reading.lost_receiver
-        text = f"no receiver of callbacks has a heartbeat, and the last one, {holder}, was not stopped"
-        return [OpenProblem("ReceiverDown", "", text, since=instant(lapsed_at))]
-    return [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
+    stopped = [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
+    return _of_receiver(reading.lost_receiver, accounts) or stopped
+
+
+def find_receiver_problem(connection: Connection, now_sql: str, accounts: AccountSource) -> list[OpenProblem]:
+    """Returns the problem that no receiver of callbacks runs, if that is so."""
+    return _of_receiver(lapsed_lease(connection, now_sql, RECEIVER), accounts)
+
+
+def _of_receiver(lost: tuple[str, int] | None, accounts: AccountSource) -> list[OpenProblem]:
+    if lost is None or not any(may_have_callbacks(accounts, name) for name in accounts.names()):
+        return []
+    holder, lapsed_at = lost
+    text = f"no receiver of callbacks has a heartbeat, and the last one, {holder}, was not stopped"
+    return [OpenProblem("ReceiverDown", "", text, since=instant(lapsed_at))]
 
 
 def set_aside(steps: Mapping[tuple[str, str], int], faults: Mapping[str, str]) -> list[OpenProblem]:

@@ -10,6 +10,7 @@ from worker.console.pages import redaction
 from worker.domain.callbacks.hook import EventState
 from worker.outbox.jobs.events import list_events
 from worker.outbox.jobs.inbound import inbound_page, read_inbound
+from worker.reporting.problems import find_receiver_problem
 
 ON_A_PAGE = 50
 _CALLBACK = ("id", "account", "event", "happened_at", "received_at", "part_id")
@@ -25,6 +26,7 @@ def inbound(request: ConsoleRequest) -> View:
     with request.reading() as connection:
         before = request.query.get("before")
         page = inbound_page(connection, account=account, event=event, before=before, limit=ON_A_PAGE)
+        problems = find_receiver_problem(connection, request.site.database.now, request.site.accounts)
     return View.of(
         "inbound.html",
         request.term("inbound.title"),
@@ -33,6 +35,7 @@ def inbound(request: ConsoleRequest) -> View:
         account=account,
         event=event or "",
         accounts=request.site.accounts.names(),
+        problems=problems,
     )
 
 

@@ -27,6 +27,10 @@ TONES: Mapping[str, str] = {
 _EVENT_COLUMNS = ("id", "lane", "account", "label", "what", "until", "happened_at")
 
 
+LIFTABLE = (LaneStatus.PARKED, LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN, LaneStatus.BLOCKED)
+"""The states that a person can end; the others end by themselves as calls succeed."""
+
+
 def lanes(request: ConsoleRequest) -> View:
     """Shows the lanes and pauses of all accounts, or of the one in the query."""
     site, account = request.site, request.query.get("account") or None
@@ -43,6 +47,7 @@ def lanes(request: ConsoleRequest) -> View:
         lanes=[redaction.redact(request.viewer, lane.account, lane) for lane in standing[:MAX_ROWS]],
         more=max(0, len(pauses) - MAX_ROWS) + max(0, len(standing) - MAX_ROWS),
         tones=TONES,
+        liftable=LIFTABLE,
         steps=[_step(request, row) for row in steps],
         before=steps[-1]["id"] if len(steps) == EVENTS else None,
         may_act=request.may_act,
