@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from tests.pipeline.console.person import Person
-from tests.support.runtime import RECALL, SEND, UPDATE, Site, an_account, lost, planted, refused
+from tests.support.runtime import RECALL, SEND, UPDATE, Site, an_account, busy, lost, planted, refused
 from worker import AppChat, Everyone, JobFilter, Text, To
 from worker.config.accounts import FixedAccounts
 from worker.control.audit import CommandResult
@@ -63,10 +63,11 @@ def addressed(site: Site) -> Sent:
 
 @pytest.mark.every_database
 def test_what_waits_and_what_failed_goes_through_the_other_account(site: Site) -> None:
-    """To those whom no try reached; what is in doubt or was cancelled stays. A second run moves nothing."""
-    site.vendor.says(partial(site.vendor.takes, invaliduser="bob"), refused(85002), lost())
-    for n, to in enumerate(("ann|bob", "carl", "dora", "eva")):
+    """What was sent in part, is in doubt or was cancelled stays. A second run moves nothing."""
+    site.vendor.says(partial(site.vendor.takes, invaliduser="bob"), refused(85002), lost(), lost())
+    for n, to in enumerate(("ann|bob", "carl", "dora")):
         site.ring(site.send(f"{n}", to, duplicate_check=False, on_unknown="hold"))
+    site.ring(site.send("repeated", "eva"))
     waits = site.send("waits", "finn", due_at=timedelta(days=1), expires_at=timedelta(days=2), dedupe_key="k")
     soon = site.send("soon", "hugo")
     gone = site.send("gone", "gil", due_at=timedelta(days=1))
@@ -80,14 +81,79 @@ def test_what_waits_and_what_failed_goes_through_the_other_account(site: Site) -
     site.advance(86_401)
     site.run()
 
-    assert selection.breakdown == {"moved_waiting": 2, "busy": 1}
-    assert result.counts == {"moved": 2, "replays": 2}
-    assert sorted(first) == [("bob", 8), ("carl", 8), ("hugo", 8)]
+    assert selection.breakdown == {"moved_waiting": 2}
+    assert result.counts == {"moved": 2, "replays": 1}
+    assert [one for one in first if one[1] == 8] == [("hugo", 8), ("carl", 8)]
     assert addressed(site)[made:] == [("finn", 8)]
     assert (site.state(waits), site.state(soon)) == ("accepted", "accepted")
     kept = ("account", "dedupe_key", "due_at", "expires_at", "replay_of")
     assert [getattr(site.job(waits), name) for name in kept] == [getattr(before, name) for name in kept]
     assert found(site).ids == ()
+
+
+def test_what_was_sent_in_part_or_comes_into_doubt_stays_and_is_said(site: Site) -> None:
+    """One account sends all of a job, so that one recall takes all of it back."""
+    site.vendor.says(site.vendor.takes, busy())
+    site.ring(site.send("half " * 500, "ann", overflow="split"), calls=2)
+    doubtful = site.send("doubt", "bob", duplicate_check=False, on_unknown="hold")
+    selection = found(site)
+    site.vendor.says(lost())
+    site.ring(doubtful)
+    recalled = site.recall(doubtful)
+    lane = site.part(recalled).lane
+
+    result = carry_out(site, selection)
+
+    assert selection.breakdown == {"moved_waiting": 1, "moved_sent": 1}
+    assert list(result.notes) == [doubtful]
+    assert site.part(recalled).lane == lane, "nothing of it has changed"
+
+
+def test_a_message_that_the_other_account_may_not_send_stays(site: Site) -> None:
+    """It is checked as if it were enqueued there."""
+    limited = an_account("it", settings={"agentid": 8, "wechat_plugin_home": True})
+    site.accounts.replace(an_account(), limited)
+    job = site.send("a text that is longer than twenty bytes", "ann")
+
+    result = move(site)
+
+    assert result.counts == {"refused": 1}
+    assert site.part(job).lane.startswith("hr:")
+
+
+def test_what_failed_at_the_other_account_comes_back(site: Site) -> None:
+    """As a replay by the first one; a replay that nobody moves goes by who sent last."""
+    job = site.send("hello", "ann")
+    move(site)
+    site.vendor.says(refused(85002))
+    site.run()
+    assert move(site, to="hr").counts == {"replays": 1}
+    site.vendor.says(refused(85002))
+    site.run()
+    [again] = move(site).jobs
+    site.vendor.says(refused(85002))
+    site.run()
+    last = site.replay(again)
+    site.run()
+
+    assert addressed(site) == [("ann", 8), ("ann", 7), ("ann", 8), ("ann", 8)]
+    by_command(site, job)
+    by_command(site, last)
+    site.run()
+    assert len(site.bodies(RECALL)) == 1
+
+
+def test_a_recall_of_the_original_goes_with_its_replay(site: Site) -> None:
+    """Also one that was enqueued before: the first account may be parked."""
+    site.vendor.says(refused(85002))
+    site.ring(job := site.send("hello", "ann"))
+    site.advance(1)
+    replay = site.replay(job)
+    back = site.recall(job, due_at=timedelta(minutes=5))
+
+    move(site, only(replay))
+
+    assert site.part(back).lane.startswith("it:")
 
 
 @pytest.mark.every_database
@@ -182,26 +248,24 @@ def tokens(site: Site, path: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("taken_back", [by_code, by_command])
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_a_recall_takes_each_message_back_by_the_account_that_sent_it(
-    site: Site, is_whole: bool, taken_back: Callable[[Site, str], None]
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_recall_takes_the_message_back_by_the_account_that_sent_it(
+    site: Site, waits: bool, taken_back: Callable[[Site, str], None]
 ) -> None:
-    """Of a job that was moved whole, and of one of which the first account had sent a part, or a replay the rest."""
-    if is_whole:
-        job = site.send("whole", "ann")
-    else:
-        site.vendor.says(partial(site.vendor.takes, invaliduser="bob"))
-        site.ring(job := site.send("half", "ann|bob"))
+    """Of a job that was moved, and of one that had failed, whose replay a person names."""
+    job = site.send("hello", "ann")
+    if not waits:
+        site.vendor.says(refused(85002))
+        site.ring(job)
         site.advance(1)
-    move(site)
+    replays = move(site).jobs
     site.run()
-    sent = [(f"m{n}", token) for n, (_, token) in enumerate(tokens(site, SEND), start=1)]
+    sent = [("m1", tokens(site, SEND)[-1][1])]
 
-    taken_back(site, job)
+    taken_back(site, job if taken_back is by_code else (*replays, job)[0])
     site.run()
 
-    assert len({token for _, token in sent}) == (1 if is_whole else 2)
-    assert sorted(tokens(site, RECALL)) == sent
+    assert tokens(site, RECALL) == sent
     assert [row.state for row in site.rows("select state from worker_jobs where kind = 'recall'")] == [2]
     assert not find_sent(SINCE, database=site.database).ids
 

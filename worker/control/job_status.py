@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from worker.control.selection import has_recall, is_send
 from worker.domain.state import JobState, PartState
 from worker.outbox.control.cancels import job_sizes, part_statuses
+from worker.outbox.control.moving import movable_jobs
 from worker.outbox.control.sent import corrected_jobs
 from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.jobs.order_queue import parts_in_orders
@@ -18,6 +19,7 @@ from worker.outbox.lanes.pauses import active_pauses
 if TYPE_CHECKING:
     from worker.reporting.report import JobSummary
 
+_SENT = (JobState.ACCEPTED, JobState.PARTIAL, JobState.UNKNOWN)
 MAX_PARTS = 1_000
 """Most parts of a job that are read. Of others it is taken that they wait, for a time or for a person."""
 
@@ -42,6 +44,8 @@ class JobStatus:
     """Whether a part of it has a place in an order, where others may wait behind it."""
     has_waiting: bool
     """Whether a part of it waits to be sent."""
+    stays: bool
+    """Whether its own account has to send it; see `moving.Stays`."""
     has_held_doubt: bool
     """Whether a part of it is in doubt and waits for a person."""
 
@@ -67,5 +71,6 @@ def read_job_status(connection: Connection, job: JobSummary) -> JobStatus:
         is_corrected=bool(corrected_jobs(connection, [job.id])),
         is_ordered=bool(parts_in_orders(connection, parts)),
         has_waiting=has_more or any(part.state is PartState.QUEUED for part in statuses),
+        stays=job.state in _SENT or any(one.stays for one in movable_jobs(connection, [job.id]).values()),
         has_held_doubt=has_more or any(part.state is PartState.UNKNOWN and not part.goes_on for part in statuses),
     )

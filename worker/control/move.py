@@ -7,8 +7,7 @@ of its parts change, which say who sends them. So a cancel, a hold, a recall or 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -31,28 +30,27 @@ from worker.domain.state import JobState
 from worker.language import plural
 from worker.outbox.control.cancels import open_parts
 from worker.outbox.control.matching import MatchingJob, jobs_of, missing_jobs
-from worker.outbox.control.moving import MovableJob, bound_jobs, movable_jobs, move_waiting
+from worker.outbox.control.moving import MovableJob, Stays, movable_jobs, move_waiting
 from worker.outbox.control.sent import PAGE, ended_jobs, lock_with_originals
 from worker.outbox.control.withdrawals import withdrawn_jobs
 from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.target_job import senders
 from worker.producer.chain import ReplayScope
-from worker.producer.resend import replay_row
+from worker.producer.resend import check_on, replay_row
 from worker.reporting.find_job import row_of
 
-FAILED = frozenset({JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.PARTIAL})
-"""The states of ended jobs that did not reach all, and of which nothing is in doubt."""
+FAILED = frozenset({JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED})
+"""The states of ended jobs of which nothing was sent."""
 BATCH_SIZE = 100
 """Jobs that are moved in one transaction."""
-STAYS = "nothing of it waits, or its own account alone can send it"
+STAYS = "something of it was sent or may have been, or its own account alone can send it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovableJobs(JobSelection):
-    """The sends of a filter that wait, or ended without reaching all recipients."""
+    """The sends of a filter that wait or failed, and of which nothing was sent."""
 
     waiting: frozenset[str]
     """Ids of those of which something waits."""
@@ -68,14 +66,14 @@ def find_movable(
     database: Database | None = None,
     accounts: AccountSource | None = None,
 ) -> MovableJobs:
-    """Finds the sends of a filter that wait for another account than `to_account`, or did not reach all recipients.
+    """Finds the sends of a filter that wait for another account than `to_account`, or failed, and of which nothing was sent.
 
-    `breakdown` counts those that are `moved_waiting`; those that are `busy`, of which a part is in flight or in doubt
-    and stays; and those that are left out because their account alone can send them (`bound`): to chats, customers or
-    everyone, or a card with a task_id of its own. Ended jobs that were cancelled, recalled or corrected are left out,
-    too. Raises CheckFailed if `to_account` is no account of the same channel and the same people
-    (`Channel.media_scope`) as the one that would send a job, for a filter with neither `created_from` nor a selective
-    field, and for a filter of single parts or of calls.
+    `breakdown` counts those that are `moved_waiting`, and those that are left out: `moved_sent`, of which something was
+    sent or may have been, by themselves or by a replay; and `bound`, which their account alone can send: to chats,
+    customers or everyone, or a card with a task_id of the caller's. Ended jobs that were cancelled, recalled or
+    corrected are left out, too. Raises CheckFailed if `to_account` is no account of the same channel, server and people
+    (`Channel.media_scope`) as the one that sends a job, for a filter with neither `created_from` nor a selective field,
+    and for a filter of single parts or of calls.
     """
     require_filter(filter)
     filter.require_ended_jobs("a move")
@@ -83,15 +81,15 @@ def find_movable(
         search = _Search(to_account)
         open_jobs = {job.id: job for job, _ in open_parts(connection, filter) if is_send(job)}
         for ids in batched(open_jobs, PAGE):
-            search.add_open(open_jobs, movable_jobs(connection, ids))
+            search.add(open_jobs, movable_jobs(connection, ids))
         now = read_now(connection, outbox.now)
         ended = ended_jobs(connection, filter, now, accepted=False, unknown=False, since=None)
         for ids in batched((job.id for job in ended if job.state in FAILED), PAGE):
             left = {*ids} - withdrawn_jobs(connection, ids).keys()
-            failed = [job for job in jobs_of(connection, filter, left) if is_send(job)]
-            search.add_failed(failed, senders(connection, left), bound_jobs(connection, left))
+            failed = {job.id: job for job in jobs_of(connection, filter, left) if is_send(job)}
+            search.add(failed, movable_jobs(connection, failed))
         missing = missing_jobs(connection, filter.part_or_job_ids())
-    if to_account is not None and search.jobs:
+    if to_account is not None:
         _require_same_people(to_account, search.senders, accounts or accounts_of(settings_in_use))
     return MovableJobs(
         filter,
@@ -110,32 +108,25 @@ class _Search:
     def __init__(self, to_account: str | None):
         self._to_account = to_account
         self.jobs: dict[str, MatchingJob] = {}
-        self.waiting: dict[str, MovableJob] = {}
+        self.waiting = set[str]()
         self.senders = set[tuple[str, str]]()
-        """Account and channel of who would send them."""
+        """Account and channel of who sends them now."""
         self.breakdown = Counter[str]()
 
-    def add_open(self, found: Mapping[str, MatchingJob], movable: Mapping[str, MovableJob]) -> None:
-        """Adds jobs of which something waits for another account."""
+    def add(self, found: Mapping[str, MatchingJob], movable: Mapping[str, MovableJob]) -> None:
+        """Adds those that can be moved."""
         for id, job in movable.items():
-            if not job.senders - {self._to_account}:
-                self.breakdown["busy"] += job.is_busy
-            elif job.is_bound:
+            # A failed job with a newer replay is not left out: the replay stands for it.
+            if job.stays is Stays.SENT and job.is_open:
+                self.breakdown["moved_sent"] += 1
+            elif job.stays is Stays.BOUND:
                 self.breakdown["bound"] += 1
-            else:
-                self.breakdown += Counter(moved_waiting=1, busy=int(job.is_busy))
-                self.waiting[id], self.jobs[id] = job, found[id]
-                self.senders |= {(name, job.channel) for name in job.senders}
-
-    def add_failed(self, failed: Iterable[MatchingJob], by: Mapping[str, str], bound: Collection[str]) -> None:
-        """Adds jobs that another account could not send; `by` has the account that sent each last."""
-        for job in failed:
-            sender = by.get(job.id, job.account)
-            if job.id in bound:
-                self.breakdown["bound"] += 1
-            elif sender != self._to_account:
-                self.jobs[job.id] = job
-                self.senders.add((sender, job.channel))
+            elif job.stays is None and job.sender != self._to_account:
+                self.jobs[id] = found[id]
+                self.senders.add((job.sender, job.channel))
+                if job.is_open:
+                    self.waiting.add(id)
+                    self.breakdown["moved_waiting"] += 1
 
 
 def _require_same_people(name: str, senders: Iterable[tuple[str, str]], accounts: AccountSource) -> None:
@@ -144,8 +135,8 @@ def _require_same_people(name: str, senders: Iterable[tuple[str, str]], accounts
         if own_channel != target.channel:
             text = f"is of channel {target.channel}, and there are jobs of {own_channel}"
             raise CheckFailed([Problem("to_account", text, "name an account of the jobs' own channel")])
-        scope = channel(own_channel).media_scope
-        if own_name != name and scope(accounts.get(own_name)) != scope(target):
+        own, scope = accounts.get(own_name), channel(own_channel).media_scope
+        if (scope(own), own.base_url) != (scope(target), target.base_url):
             text = f"has other people and files than {own_name}"
             raise CheckFailed([Problem("to_account", text, "name another app of the same corp")])
 
@@ -161,13 +152,12 @@ def move_jobs(
     progress: Callable[[int], object] = lambda done: None,
     on_begin: Callable[[str], object] = lambda audit: None,
 ) -> CommandResult:
-    """Lets the other account send what waits of these jobs, and a replay of what failed.
+    """Lets the other account send these jobs: what waits as it is, and a replay of what failed.
 
     What waits is due at once, or when its job is due; a limit or a pause of the first account holds it no longer.
-    Recalls and card updates of the jobs go with them, and later ones are made by the account that sent each message.
-    A replay goes to the recipients whom no try reached and of whom none is in doubt. The result counts `moved` jobs and
-    `replays`, whose ids are its `jobs`, and `refused` jobs, each with a note, of which nothing has changed. Commits by
-    itself, 100 jobs at a time, and may be called again.
+    Recalls and updates that wait for a job go with it; later ones, and replays, go by the account that sends it. The
+    result counts `moved` jobs and `replays`, whose ids are its `jobs`, and `refused` jobs, each with a note, of which
+    nothing has changed. Commits by itself, 100 jobs at a time, and may be called again.
     """
     if (account := selection.to_account) is None:
         raise CheckFailed([Problem("to_account", "is missing", "name the account that sends them instead")])
@@ -187,27 +177,27 @@ def move_jobs(
 def _move(
     connection: Connection, now: str, ids: Sequence[str], selection: MovableJobs, accounts: AccountSource
 ) -> tuple[set[str], list[str], dict[str, str]]:
-    account, replays, refused = str(selection.to_account), list[str](), dict[str, str]()
+    account, waiting, replays, refused = str(selection.to_account), list[str](), list[str](), dict[str, str]()
     lane_of = partial(_lane, lane_key(connection), account)
-    waiting = [id for id in ids if id in selection.waiting]
+    for id in ids:
+        with collect_refusal(refused, id):
+            check_on(connection, row_of(connection, id), account, accounts)
+            waiting += [id] if id in selection.waiting else []
     moved = move_waiting(connection, now, waiting, account, lane_of)
     refused |= dict.fromkeys([id for id in waiting if id not in moved], STAYS)
-    failed = {id for id in ids if id not in selection.waiting}
-    bound = bound_jobs(connection, failed)
-    refused |= dict.fromkeys(bound, STAYS)
-    for id in lock_with_originals(connection, sorted(failed - bound)):
+    failed = [id for id in ids if id not in selection.waiting and id not in refused]
+    movable = movable_jobs(connection, lock_with_originals(connection, failed))
+    for id in failed:
         with collect_refusal(refused, id):
+            if id not in movable or movable[id].stays is not None:
+                raise WorkerError(STAYS)
             replays.append(replay_row(connection, row_of(connection, id), ReplayScope(), None, None, accounts).id)
-    if move_waiting(connection, now, replays, account, lane_of) != {*replays}:
-        raise WorkerError(f"nothing was moved: {STAYS}")
+    move_waiting(connection, now, replays, account, lane_of)
     return moved, replays, refused
 
 
-def _lane(key: bytes, account: str, job: MovableJob, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str | None:
-    """Returns the lane of a part in the account; None for a message that cannot be read."""
-    with suppress(KeyError):
-        return lane_name(key, account, channel(job.channel).lane(job.kind, message, spec), job.tenant)
-    return None
+def _lane(key: bytes, account: str, job: MovableJob, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    return lane_name(key, account, channel(job.channel).lane(job.kind, message, spec), job.tenant)
 
 
 def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
@@ -216,8 +206,9 @@ def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str
 
 
 def _might_apply(job: JobStatus) -> bool:
-    is_withdrawn = job.is_cancelled or job.is_recalled or job.is_corrected
-    return job.is_send and not is_withdrawn and (job.has_waiting or job.state in FAILED)
+    if not job.is_send or job.stays:
+        return False
+    return job.has_waiting or (job.state in FAILED and not (job.is_recalled or job.is_corrected))
 
 
 COMMAND = Command(

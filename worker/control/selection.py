@@ -30,7 +30,7 @@ NOTES: Mapping[str, str] = {
     "sent": "of them were sent or may have been: recalled by workers, as fast as the vendor's limits allow",
     "not_recallable": "were sent on a channel without recalls: their messages stay",
     "moved_waiting": "of them wait to be sent: they go to the other account as they are",
-    "busy": "have a call in flight or in doubt, which stays on its account",
+    "moved_sent": "are left out: something of them was sent or may have been, and their account sends the rest",
     "bound": "are left out: their account alone can send them (chats, customers, everyone, a task_id of your own)",
     "ended": "of them have ended, and stay as they are",
     "lately": "of them were called within the duplicate window: the same message may still arrive",

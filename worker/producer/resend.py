@@ -17,15 +17,17 @@ from worker.channels.registry import channel
 from worker.domain.content.erasure import is_erased
 from worker.domain.content.recipient import Recipients, stored_recipients
 from worker.domain.errors import NotReplayable
-from worker.domain.job import JobId, Kind, Priority, id_of, is_read
+from worker.domain.job import FOLLOW_UPS, JobId, Kind, Priority, id_of, is_read
 from worker.domain.stored import stored_object
 from worker.outbox.control.withdrawals import withdrawals, withdrawn_jobs
 from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import lock_blobs
 from worker.outbox.jobs.order_queue import take_position
+from worker.outbox.jobs.target_job import senders
 from worker.producer.chain import (
     ReplayScope,
     nearest_statuses,
@@ -38,7 +40,7 @@ from worker.producer.chain import (
 from worker.producer.follow_ups import require_replayable
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import Instant, MessageOptions, PriorityName
-from worker.producer.plan import COLUMN_OPTIONS, JobRequest, find_account
+from worker.producer.plan import COLUMN_OPTIONS, JobRequest, find_account, plan
 from worker.reporting.find_job import row_of, rows_of
 from worker.reporting.recipient_status import RecipientStatus, each_recipient, group_by_status, select_by_status
 
@@ -184,27 +186,36 @@ def _repeat_request(
     to: Recipients,
     priority: PriorityName | Priority | None,
     accounts: AccountSource | None,
+    account_name: str | None = None,
 ) -> JobRequest:
-    """Returns a request for the same job once more, linked to the original."""
+    """Returns a request for the same job once more, linked to the original, on its account or on another one."""
     document = json.loads(old["message"])
     to = without_erased(old, to)
-    account = find_account(old["account"], accounts)
+    account = find_account(account_name or old["account"], accounts)
     _require_content_kept(connection, old, document)
     require_replayable(connection, old, document, account)
     # A choice of the caller's that is kept in the parts' specs and not in the message.
     is_update = old["kind"] == Kind.UPDATE_CARD
     reserves = is_update and outbox.first_spec(connection, str(old["id"])).get("reserve_last")
+    about = str(old["target_job_id"] if old["kind"] in FOLLOW_UPS else old["replay_of"] or old["id"])
     return JobRequest(
         old["kind"],
         account,
         document,
         to,
+        # By the account that sends the message that it repeats, or is about: a person may have moved that.
+        sent_by=senders(connection, [about]).get(about),
         replay=replay_suffix(),
         options=cast(MessageOptions, options_of(old) | ({} if priority is None else {"priority": priority})),
         target=old["target_job_id"],
         replay_of=old["replay_of"] or old["id"],
         spec={"reserve_last": True} if reserves else {},
     )
+
+
+def check_on(connection: Connection, old: Mapping[str, Any], account: str, accounts: AccountSource) -> None:
+    """Raises CheckFailed or NotReplayable if another account could not send the job of a row."""
+    plan(_repeat_request(connection, old, _recipients_of(old), None, accounts, account), lane_key(connection))
 
 
 def options_of(old: Mapping[str, Any]) -> dict[str, Any]:

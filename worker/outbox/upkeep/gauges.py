@@ -138,20 +138,21 @@ def oldest_open(connection: Connection, now_sql: str) -> dict[tuple[str, int], i
     # By the job's `due_at`, which a retry does not change. Leaves out parts that wait for another job or for the end of
     # a pause or of quiet hours, and tracks, which stay open for weeks. A pause of whole lanes leaves their parts due.
     first = (
-        "select job_id, limit_name, not_before from worker_parts"
+        "select job_id, lane, limit_name, not_before from worker_parts"
         f" where state = {int(PartState.QUEUED)} and waits_on is null"
         f" and not_before <= {FOREVER} order by not_before, id limit {MAX_COUNT}"
     )
     query = (
-        "select j.account, j.priority, j.channel, j.kind, min(j.due_at)"
-        f" from (select distinct job_id from ({first}) queued"
+        "select waiting.lane, j.priority, j.channel, j.kind, min(j.due_at)"
+        f" from (select distinct job_id, lane from ({first}) queued"
         f" where limit_name is null or limit_name <> '{QUIET_HOURS}' or not_before <= {now_sql}) waiting"
         f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now_sql} and j.kind <> :track"
-        " group by j.account, j.priority, j.channel, j.kind"
+        " group by waiting.lane, j.priority, j.channel, j.kind"
     )
     pauses = [pause for pause in active_pauses(connection, ()) if pause.holds_lanes()]
     oldest: dict[tuple[str, int], int] = {}
-    for account, priority, channel, kind, due_at in fetch(connection, query, {"track": Kind.TRACK}):
+    for lane, priority, channel, kind, due_at in fetch(connection, query, {"track": Kind.TRACK}):
+        account = account_of(lane)
         jobs = {"account": account, "channel": channel, "kind": kind}
         if not any(pause.covers(jobs) for pause in pauses):
             oldest[account, int(priority)] = min(oldest.get((account, int(priority)), int(due_at)), int(due_at))
