@@ -50,7 +50,7 @@ STAYS = "something of it was sent or may have been, or its own account alone can
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovableJobs(JobSelection):
-    """The sends of a filter that wait or failed, and of which nothing was sent."""
+    """The sends of a filter that wait or failed, and were sent to none yet."""
 
     waiting: frozenset[str]
     """Ids of those of which something waits."""
@@ -66,7 +66,7 @@ def find_movable(
     database: Database | None = None,
     accounts: AccountSource | None = None,
 ) -> MovableJobs:
-    """Finds the sends of a filter that wait for another account than `to_account`, or failed, and of which nothing was sent.
+    """Finds the sends of a filter that wait for another account than `to_account` or failed, and were sent to none yet.
 
     `breakdown` counts those that are `moved_waiting`, and those that are left out: `moved_sent`, of which something was
     sent or may have been, by themselves or by a replay; and `bound`, which their account alone can send: to chats,
