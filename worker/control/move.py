@@ -45,7 +45,7 @@ FAILED = frozenset({JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED})
 """The states of ended jobs of which nothing was sent."""
 BATCH_SIZE = 100
 """Jobs that are moved in one transaction."""
-STAYS = "something of it was sent or may have been, or its own account alone can send it"
+STAYS = "it has ended, or something of it was sent or may have been, or its own account alone can send it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
