@@ -81,7 +81,7 @@ def test_what_waits_and_what_failed_goes_through_the_other_account(site: Site) -
     site.advance(86_401)
     site.run()
 
-    assert selection.breakdown == {"moved_waiting": 2}
+    assert selection.breakdown == {"moved_waiting": 2, "moved_sent": 2}
     assert result.counts == {"moved": 2, "replays": 1}
     assert [one for one in first if one[1] == 8] == [("hugo", 8), ("carl", 8)]
     assert addressed(site)[made:] == [("finn", 8)]
@@ -141,6 +141,53 @@ def test_what_failed_at_the_other_account_comes_back(site: Site) -> None:
     by_command(site, last)
     site.run()
     assert len(site.bodies(RECALL)) == 1
+
+
+def test_whose_first_part_was_refused_is_one_account_again(site: Site) -> None:
+    """A recall of what the other one then sends starts in its lane, and it can be moved back."""
+    job = site.send("many", To([f"u{n}" for n in range(1_001)]))
+    site.vendor.says(refused(85002), busy())
+    site.ring(job, calls=2)
+    site.advance(1)
+
+    assert move(site).counts == {"moved": 1}
+    assert found(site).ids == ()
+    assert found(site, to="hr").ids == (job,)
+    site.run()
+    back = site.recall(job)
+
+    assert (site.state(job, 0), site.state(job, 1)) == ("rejected", "accepted")
+    assert site.part(back).lane.startswith("it:")
+
+
+def test_of_a_chain_the_job_goes_that_reaches_all_who_are_left(site: Site) -> None:
+    """A resend to some of the recipients failed as well."""
+    site.vendor.says(refused(85002, invaliduser="a"))
+    site.ring(job := site.send("hello", To(["a", "b"])))
+    site.advance(1)
+    site.vendor.says(refused(85002))
+    site.ring(again := site.replay(job))
+    site.sql("update worker_jobs set asked = 1 where id = :job", job=again)
+
+    assert found(site).ids == (job,)
+    assert move(site).counts == {"replays": 1}
+    site.run()
+    assert addressed(site)[-1] == ("a|b", 8)
+
+
+def test_the_newest_of_a_chain_is_so_by_the_databases_clock(site: Site) -> None:
+    """Ids begin with the time of the host that made them, which may be ahead."""
+    site.vendor.says(refused(85002))
+    site.ring(job := site.send("hello", "ann"))
+    late = "f" * 32
+    for table, column in (("parts", "job_id"), ("jobs", "id"), ("attempts", "part_id")):
+        site.sql(f"update worker_{table} set {column} = replace({column}, :job, :late)", job=job, late=late)
+    site.sql("update worker_parts set id = :id where job_id = :late", id=f"{late}-0", late=late)
+    site.advance(1)
+
+    assert move(site).counts == {"replays": 1}
+    site.run()
+    assert addressed(site)[-1] == ("ann", 8)
 
 
 def test_a_recall_of_the_original_goes_with_its_replay(site: Site) -> None:

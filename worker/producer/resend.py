@@ -215,6 +215,7 @@ def _repeat_request(
 
 def check_on(connection: Connection, old: Mapping[str, Any], account: str, accounts: AccountSource) -> None:
     """Raises CheckFailed or NotReplayable if another account could not send the job of a row."""
+    require_read(old)
     plan(_repeat_request(connection, old, _recipients_of(old), None, accounts, account), lane_key(connection))
 
 

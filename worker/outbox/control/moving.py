@@ -24,9 +24,9 @@ from worker.outbox.engine.bulk import rows_by_id, update_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import read_now
 
-_MAY_BE_SENT = "n_accepted + n_partial + n_unknown"
-_CHAIN = f"id, coalesce(replay_of, id), n_open, {_MAY_BE_SENT}"
+_CHAIN = "coalesce(replay_of, id), id, created_at, asked, n_open, n_accepted + n_partial + n_unknown"
 _FOLLOW_UPS = f"and kind in ('{Kind.RECALL}', '{Kind.UPDATE_CARD}') and n_open > 0"
+_IN_DOUBT = (PartState.SENDING, PartState.UNKNOWN)
 LaneOf = Callable[["MovableJob", Mapping[str, Any], Mapping[str, Any]], str]
 """Returns the new lane of a part, given its job, the job's message and the part's spec."""
 
@@ -35,7 +35,9 @@ class Stays(Enum):
     """Why a job stays on its account."""
 
     SENT = auto()
-    """Something of it, or of a job that it replays, was sent or may have been; or there is a newer replay."""
+    """Something of it, of the job that it replays or of another replay, was sent or may have been."""
+    REPLAYED = auto()
+    """It has ended, and another job of its chain goes to the same recipients, or to more."""
     BOUND = auto()
     """Its account alone can send it: to chats, customers or everyone, or a card with a task_id of the caller's."""
     CANCELLED = auto()
@@ -65,46 +67,69 @@ class _Part(NamedTuple):
     spec: str
 
 
+class _ChainJob(NamedTuple):
+    original: str
+    id: str
+    created_at: int
+    asked: int
+    n_open: int
+    sent: int
+
+
 def movable_jobs(connection: Connection, ids: Collection[str]) -> dict[str, MovableJob]:
     """Returns the jobs, each with what keeps it on its account."""
-    return _look_at(connection, ids, _parts_of(connection, ids))
+    return _look_at(connection, ids, _chains(connection, ids))
 
 
 def move_waiting(connection: Connection, now_sql: str, ids: Collection[str], account: str, lane_of: LaneOf) -> set[str]:
-    """Moves those of the jobs that can be moved, and the recalls and updates that wait for them. Returns these jobs."""
-    sizes = job_sizes(connection, ids)
+    """Moves those of the jobs that wait and can be moved, and returns them.
+
+    With each go the other jobs of its chain that wait, and the recalls and updates that wait for one of the chain.
+    """
+    of_chains = {job.id for chain in _chains(connection, ids).values() for job in chain}
     # Who marks a part, ends it, cancels its job or gives that another time, locks the part first.
-    parts = _parts_of(connection, ids, dialect_of(connection).lock_in_order())
-    if job_sizes(connection, ids) != sizes:
-        raise RetryTransaction("parts of a job changed before they were locked; run it again")
-    found = _look_at(connection, ids, parts)
-    jobs = {id for id, job in found.items() if job.is_open and job.stays is None and job.sender != account}
-    chains = {original for _, original, *_ in rows_by_id(connection, _CHAIN, "worker_jobs", jobs)}
+    parts = _parts_of(connection, of_chains, dialect_of(connection).lock_in_order())
+    chains = _chains(connection, ids)
+    if {job.id for chain in chains.values() for job in chain} != of_chains:
+        raise RetryTransaction("a job was replayed before its parts were locked; run it again")
+    found = _look_at(connection, of_chains, chains)
+    moved = {id for id in ids if found[id].is_open and found[id].stays is None and found[id].sender != account}
+    whole = {job.id for id in moved for job in chains[id]}
     index = "worker_jobs_target"
-    rows = rows_by_id(connection, "id", "worker_jobs", {*jobs, *chains}, "target_job_id", only=_FOLLOW_UPS, index=index)
+    rows = rows_by_id(connection, "id", "worker_jobs", whole, "target_job_id", only=_FOLLOW_UPS, index=index)
     about = {row[0] for row in rows}
     parts += _parts_of(connection, about, dialect_of(connection).lock_in_order())
-    found |= _look_at(connection, about, parts)
-    both, now = jobs | about, read_now(connection, now_sql)
-    details = rows_by_id(connection, "id, due_at, message", "worker_jobs", both)
-    due = {id: max(due_at, now) for id, due_at, _ in details}
-    messages = {id: object_or_empty(message) for id, _, message in details}
-    changed = [
-        {
-            "id": part.id,
-            "lane": lane_of(found[id], messages[id], object_or_empty(part.spec)),
-            # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark
-            # it. What it waited for may not hold there: a pause, a limit, an upload of the first account.
-            "claim": part.claim + 1,
-            "unheard": part.unheard + 1,
-            "not_before": due[id],
-            **dict.fromkeys(("offered_until", "waits_on", "reason", "limit_name")),
-        }
-        for part in parts
-        if (id := job_of(part.id)) in both and part.state == PartState.QUEUED
-    ]
-    update_rows(connection, tables.parts, ("id",), changed)
-    return jobs
+    found |= _look_at(connection, about, _chains(connection, about))
+    now, details = read_now(connection, now_sql), "id, due_at, message"
+    jobs = {id: (due_at, text) for id, due_at, text in rows_by_id(connection, details, "worker_jobs", whole | about)}
+    messages = {id: object_or_empty(text) for id, (_, text) in jobs.items()}
+    waiting, ended = list[dict[str, Any]](), list[dict[str, Any]]()
+    for part in parts:
+        if (id := job_of(part.id)) not in jobs:
+            continue
+        row: dict[str, Any] = {"id": part.id, "lane": lane_of(found[id], messages[id], object_or_empty(part.spec))}
+        if part.state != PartState.QUEUED:
+            ended.append(row)  # so that all parts of a job name one sender
+            continue
+        # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark it.
+        # What it waited for may not hold there: a pause, a limit, an upload of the first account.
+        row |= {"claim": part.claim + 1, "unheard": part.unheard + 1, "not_before": max(jobs[id][0], now)}
+        waiting.append(row | dict.fromkeys(("offered_until", "waits_on", "reason", "limit_name")))
+    update_rows(connection, tables.parts, ("id",), waiting)
+    update_rows(connection, tables.parts, ("id",), ended)
+    return moved
+
+
+def _chains(connection: Connection, ids: Collection[str]) -> dict[str, list[_ChainJob]]:
+    """Returns job -> its original with all of that one's replays."""
+    own = {row[1]: row[0] for row in rows_by_id(connection, _CHAIN, "worker_jobs", ids)}
+    originals, index = {*own.values()}, "worker_jobs_replay"
+    rows = rows_by_id(connection, _CHAIN, "worker_jobs", originals)
+    rows += rows_by_id(connection, _CHAIN, "worker_jobs", originals, "replay_of", index=index)
+    chains: dict[str, list[_ChainJob]] = {}
+    for row in sorted(rows):
+        chains.setdefault(row[0], []).append(_ChainJob(*row))
+    return {id: chains[original] for id, original in own.items()}
 
 
 def _parts_of(connection: Connection, ids: Collection[str], lock: str = "") -> list[_Part]:
@@ -112,42 +137,33 @@ def _parts_of(connection: Connection, ids: Collection[str], lock: str = "") -> l
     return [_Part(*row) for row in rows_by_id(connection, ", ".join(_Part._fields), "worker_parts", parts, only=lock)]
 
 
-def _look_at(connection: Connection, ids: Collection[str], parts: Sequence[_Part]) -> dict[str, MovableJob]:
+def _look_at(
+    connection: Connection, ids: Collection[str], chains: Mapping[str, Sequence[_ChainJob]]
+) -> dict[str, MovableJob]:
     by_job: dict[str, list[_Part]] = {}
-    for part in parts:
+    for part in _parts_of(connection, {*ids} | {job.id for chain in chains.values() for job in chain if job.n_open}):
         by_job.setdefault(job_of(part.id), []).append(part)
     columns = "id, channel, kind, tenant, recipients, cancelled_at, n_open"
-    rows, kept = rows_by_id(connection, columns, "worker_jobs", ids), _of_newest(connection, ids)
     chosen = _with_chosen_task_id(connection, [part.id for id in ids for part in by_job.get(id, ())])
     found = dict[str, MovableJob]()
-    for id, channel, kind, tenant, recipients, cancelled_at, n_open in rows:
-        own = by_job.get(id, [])
+    for id, channel, kind, tenant, recipients, cancelled_at, n_open in rows_by_id(
+        connection, columns, "worker_jobs", ids
+    ):
+        chain, own = chains.get(id, ()), by_job.get(id, ())
+        in_chain = [part for job in chain for part in by_job.get(job.id, ())]
+        is_widest = id == max(chain, key=lambda job: (job.asked, job.created_at, job.id)).id if chain else True
         stays = None
         if cancelled_at is not None:
             stays = Stays.CANCELLED
-        elif id not in kept or any(part.state in _IN_DOUBT or part.doubts for part in own):
+        elif any(job.sent for job in chain) or any(part.state in _IN_DOUBT or part.doubts for part in in_chain):
             stays = Stays.SENT
+        elif not n_open and (not is_widest or any(job.n_open for job in chain)):
+            stays = Stays.REPLAYED
         elif id in chosen or not _is_of_the_corp(recipients):
             stays = Stays.BOUND
         sender = account_of(own[0].lane) if own else ""
         found[id] = MovableJob(id, channel, kind, tenant, sender, n_open > 0, stays)
     return found
-
-
-_IN_DOUBT = (PartState.SENDING, PartState.UNKNOWN)
-
-
-def _of_newest(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Returns those of the jobs that have no newer replay, and of whose chain nothing was sent or is still to be."""
-    originals = {row[1] for row in rows_by_id(connection, _CHAIN, "worker_jobs", ids)}
-    index = "worker_jobs_replay"
-    rows = rows_by_id(connection, _CHAIN, "worker_jobs", originals)
-    rows += rows_by_id(connection, _CHAIN, "worker_jobs", originals, "replay_of", index=index)
-    newest: dict[str, str] = {}
-    for id, original, *_ in rows:
-        newest[original] = max(id, newest.get(original, ""))
-    taken = {original for id, original, n_open, sent in rows if sent or (n_open and id != newest[original])}
-    return {id for original, id in newest.items() if original not in taken}
 
 
 def _with_chosen_task_id(connection: Connection, parts: Sequence[str]) -> set[str]:

@@ -86,9 +86,9 @@ def jobs_reached(connection: Connection, job_id: str) -> list[str]:
 
 def senders(connection: Connection, ids: Collection[str]) -> dict[str, str]:
     """Returns job -> the account that sends it, or the newest of its replays, for jobs that exist."""
-    # Ids begin with the time of their enqueuing.
-    replays = rows_by_id(connection, "replay_of, id", "worker_jobs", ids, "replay_of", index="worker_jobs_replay")
-    newest = {id: id for id in ids} | dict(sorted(replays))
+    columns, index = "replay_of, created_at, id", "worker_jobs_replay"
+    replays = sorted(rows_by_id(connection, columns, "worker_jobs", ids, "replay_of", index=index))
+    newest = {id: id for id in ids} | {original: id for original, _, id in replays}
     lanes = dict(rows_by_id(connection, "job_id, lane", "worker_parts", [part_id(id, 0) for id in newest.values()]))
     return {id: account_of(lanes[last]) for id, last in newest.items() if last in lanes}
 
