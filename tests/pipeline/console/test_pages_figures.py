@@ -373,7 +373,7 @@ def test_the_overview_counts_what_waits_for_a_person(site: Site, found: FullOutb
     assert counts["/doubts In doubt, to be decided"] == "1"
     assert counts["/events Parked hook events"] == "1"
     assert counts["/lanes Blocked lanes"] == "2"
-    assert counts["/processes Processes lost in 24 hours"] == "1"
+    assert counts["/processes Worker processes lost in 24 hours"] == "1"
 
 
 @pytest.mark.every_database
