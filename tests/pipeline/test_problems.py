@@ -242,9 +242,11 @@ def no_receiver_runs(watch: Watch) -> Iterator[Found]:
 
 
 def a_process_is_silent(watch: Watch) -> Iterator[Found]:
-    """It neither beats nor ended; then it is buried."""
+    """It neither beats nor ended, and others have watched it for a while; then it is buried."""
     row = "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes)"
     watch.site.sql(f"{row} values ('gone', 0, 0, 1, 'far', 7, '{{}}')")
+    assert problems(watch) == set(), "they have just started"
+    later(watch)
     yield {("ProcessesSilent", "far 7")}
     watch.site.sql("update worker_processes set ended_at = 1 where id = 'gone'")
 

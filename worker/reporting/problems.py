@@ -268,8 +268,11 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
     for process in reading.processes:
         name = f"{process.host} {process.pid}"
         if not process.fresh:
-            # Where none is left, that is the problem. Others bury a dead one within seconds.
-            if fresh and reading.now - process.alive_until > SILENT_S * SECOND:
+            # Where none is left, that is the problem. Others bury a dead one within seconds of their own start.
+            watched_s = min(
+                max((one.age_s for one in fresh), default=0.0), (reading.now - process.alive_until) / SECOND
+            )
+            if watched_s > SILENT_S:
                 yield OpenProblem("ProcessesSilent", name, since=instant(process.alive_until))
             continue
         if process.health.problems:
@@ -293,7 +296,7 @@ def _unreachable(reading: OutboxReading) -> Iterator[OpenProblem]:
     for account, by_process in reasons.items():
         why = "; ".join(f"{name}: {text}" for name, text in by_process.items())
         if len(by_process) < len(reading.fresh):
-            text = f"some worker processes cannot reach the vendor, and leave the account to the others: {why}"
+            text = f"some worker processes cannot reach the vendor, and leave the account to those that can: {why}"
         else:
             text = f"no worker process can reach the vendor, so the account's jobs wait, and none is lost: {why}"
         yield OpenProblem("VendorUnreachable", account, text)
@@ -358,7 +361,7 @@ def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
         yield OpenProblem("BreakerStaysOpen", account, f"calls fail, so only one at a time is tried: {lane.reason}")
     for account, lane in limited.items():
         text = f"the vendor refuses calls because a limit is exceeded: {lane.reason}"
-        yield OpenProblem("LimitExceeded", account, text, since=lane.since)
+        yield OpenProblem("LimitExceeded", account, text)
 
 
 def _of_jobs(reading: OutboxReading) -> Iterator[OpenProblem]:
