@@ -80,7 +80,7 @@ def _can_follow(entry: AuditEntry, sent: int) -> tuple[str, ...]:
         case "cancel" if sent:
             return ("recall",)
         case "pause" if entry.arguments.get("filter"):
-            return ("recall", "cancel", "resume")
+            return ("recall", "correct", "cancel", "resume")
     return ()
 
 

@@ -78,6 +78,8 @@ def home(request: ConsoleRequest) -> View:
         pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses[:MAX_PROBLEMS]],
         may_act=request.may_act,
         readings=[reading for reading in (queue, outbox_reading, rates) if reading is not None],
+        settling=sum(n for (_, state), n in reading.called.items() if state is gauges.CalledState.SETTLING),
+        most_counted=gauges.MAX_COUNT,
         is_read=queue is not None,
         is_due=bool(queue and queue.value.due),
         rates=rates,
