@@ -262,7 +262,7 @@ FAULTS: Mapping[str, Fault] = {
     "a worker is stopped": Fault(_stopped, _goes_on),
     "the receiver is killed": Fault(_kill_receiver, _start, ("page", "doctor", "notice")),
     "a worker's log is on a full device": Fault(_log_to_full_device, _log_to_disk, ("page", "doctor", "notice")),
-    "a person paused the account": Fault(_paused, _no_pause, ("doctor",)),
+    "a person paused the account": Fault(_paused, _no_pause, ("page", "doctor")),
 }
 
 
