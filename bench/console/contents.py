@@ -52,6 +52,10 @@ class Contents:
             "2,000 parts": f"/jobs/{self.many}",
             "a part": f"{one}/parts/0",
             "a message": f"{one}/message",
+            "mailings": "/mailings",
+            "failures": "/failures?created_from=-24h",
+            "failures of an account": f"/failures?account={ACCOUNT}&created_from=-1h",
+            "a file": "/export/csv?state=unknown",
             "in doubt": "/doubts",
             "backlog": "/backlog",
             "lanes": "/lanes",
@@ -65,6 +69,7 @@ class Contents:
             "audit": "/audit",
             "a command": f"/audit/{self.command}",
             "a preview": f"/commands/cancel?ids={self.doubtful}",
+            "a preview of a move": f"/commands/move?ids={self.doubtful}",
         }
 
 
