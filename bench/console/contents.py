@@ -55,7 +55,7 @@ class Contents:
             "mailings": "/mailings",
             "failures": "/failures?created_from=-24h",
             "failures of an account": f"/failures?account={ACCOUNT}&created_from=-1h",
-            "a file": "/export/csv?state=unknown",
+            "a file of a job": f"/export/csv?ids={self.doubtful}",
             "in doubt": "/doubts",
             "backlog": "/backlog",
             "lanes": "/lanes",
