@@ -30,12 +30,10 @@ from worker.outbox.jobs.rows import ADDRESSED_COUNTERS, COUNTER_NAMES
 
 _SENT = " and j.n_accepted + j.n_partial + j.n_open + j.n_unknown > 0"
 _RECALLED = (
-    f"select 1 from worker_jobs r where r.target_job_id = j.id and r.kind = '{Kind.RECALL}'"
+    f"where r.target_job_id = j.id and r.kind = '{Kind.RECALL}'"
     f" and r.state in ({int(JobState.OPEN)}, {int(JobState.ACCEPTED)})"
 )
 _WAITS = "j.n_open > 0 and j.cancelled_at is null"
-_TO_RECALL = f"{_SENT} and (not exists ({_RECALLED}) or {_WAITS})"
-"""What waits, also behind a recall that an application enqueued: that stops it only when its own turn comes."""
 
 
 def sent_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[MatchingJob]:
@@ -44,11 +42,15 @@ def sent_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[M
     Those that are being recalled or were recalled are left out, unless something of them still waits.
     If the filter names no ended jobs, only jobs that were created since `created_from`.
     """
+    # For an `exists` without an index MariaDB would read all jobs.
+    source = f"worker_jobs r{dialect_of(connection).force_index('worker_jobs_target')}"
+    # What waits, also behind a recall that an application enqueued: that stops it only when its own turn comes.
+    to_recall = f"{_SENT} and (not exists (select 1 from {source} {_RECALLED}) or {_WAITS})"
     if not filter.names_ended:
-        yield from created_jobs(connection, filter, _TO_RECALL)
+        yield from created_jobs(connection, filter, to_recall)
         return
     for ids in candidates(connection, filter, now, is_open_too=True):
-        yield from jobs_of(connection, filter, ids, _TO_RECALL)
+        yield from jobs_of(connection, filter, ids, to_recall)
 
 
 class TakenBack(NamedTuple):
@@ -85,12 +87,9 @@ def take_back_effects(connection: Connection, ids: Sequence[str]) -> dict[str, T
     }
 
 
-_CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"
 _WAS_ADDRESSED = f" and {' + '.join(f'j.{name}' for name in ADDRESSED_COUNTERS)} > 0"
 _WAS_ADDRESSED_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*ADDRESSED_COUNTERS, 'n_rejected'))} > 0"
-_IS_CORRECTED = (
-    f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in ADDRESSED_COUNTERS)} > 0)"
-)
+_IS_CORRECTION = f"and {IS_CORRECTION} and {' + '.join(ADDRESSED_COUNTERS)} > 0"
 
 
 def addressed_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[tuple[MatchingJob, bool]]:
@@ -112,8 +111,9 @@ def addressed_jobs(connection: Connection, filter: JobFilter, now: int) -> Itera
 
 def corrected_jobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Returns those of the jobs whose correction has reached a person, may have, or is still to."""
-    source = f"{dialect_of(connection).by_ids('worker_jobs', alias='j')}{_IS_CORRECTED}"
-    return {row[0] for row in fetch(connection, f"select j.id from {source}", {"ids": ids_json(ids)})}
+    only, index = _IS_CORRECTION, "worker_jobs_target"
+    rows = rows_by_id(connection, "target_job_id", "worker_jobs", ids, "target_job_id", only=only, index=index)
+    return {row[0] for row in rows}
 
 
 def message_rows(connection: Connection, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -152,7 +152,8 @@ def ended_jobs(
     """
     counters = [*FAILED, *(["n_accepted"] if accepted else []), *(["n_unknown"] if unknown else [])]
     conditions, values = job_conditions(filter)
-    again = "select 1 from worker_jobs r where r.replay_of = coalesce(j.replay_of, j.id)"
+    replays = f"worker_jobs r{dialect_of(connection).force_index('worker_jobs_replay')}"
+    again = f"select 1 from {replays} where r.replay_of = coalesce(j.replay_of, j.id)"
     if filter.ids is None:
         conditions += ["j.n_open = 0", f"{' + '.join(f'j.{name}' for name in counters)} > 0"]
     if filter.ids is None and not (accepted or unknown):
