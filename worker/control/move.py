@@ -81,14 +81,13 @@ def find_movable(
         search = _Search(to_account)
         open_jobs = {job.id: job for job, _ in open_parts(connection, filter) if is_send(job)}
         for ids in batched(open_jobs, PAGE):
-            search.add(open_jobs, movable_jobs(connection, ids), may_be_sent="moved_sent")
+            search.add(open_jobs, movable_jobs(connection, ids), counts_sent=True)
         now = read_now(connection, outbox.now)
         ended = ended_jobs(connection, filter, now, accepted=False, unknown=False, since=None)
         for ids in batched((job.id for job in ended if job.state in FAILED), PAGE):
             left = {*ids} - withdrawn_jobs(connection, ids).keys()
             failed = {job.id: job for job in jobs_of(connection, filter, left) if is_send(job)}
-            # What was sent of these is not asked for again, and nothing of them waits.
-            search.add(failed, movable_jobs(connection, failed), may_be_sent="")
+            search.add(failed, movable_jobs(connection, failed), counts_sent=False)
         missing = missing_jobs(connection, filter.part_or_job_ids())
     if to_account is not None:
         _require_same_people(to_account, search.senders, accounts or accounts_of(settings_in_use))
@@ -114,11 +113,11 @@ class _Search:
         """Account and channel of who sends them now."""
         self.breakdown = Counter[str]()
 
-    def add(self, found: Mapping[str, MatchingJob], movable: Mapping[str, MovableJob], *, may_be_sent: str) -> None:
-        """Adds those that can be moved; `may_be_sent` counts those of which something was sent or may have been."""
+    def add(self, found: Mapping[str, MatchingJob], movable: Mapping[str, MovableJob], *, counts_sent: bool) -> None:
+        """Adds those that can be moved. `counts_sent`: what was sent in part is counted; it is still open."""
         for id, job in movable.items():
             if job.stays is Stays.SENT:
-                self.breakdown[may_be_sent] += bool(may_be_sent)
+                self.breakdown["moved_sent"] += counts_sent
             elif job.stays is Stays.BOUND:
                 self.breakdown["bound"] += 1
             elif job.stays is None and job.sender != self._to_account:

@@ -33,8 +33,8 @@ from worker.outbox.lanes.processes import (
     RELAY,
     Process,
     QueueName,
-    deferred_account,
     deferred_accounts,
+    hindered_work,
     hindrance,
     lapsed_lease,
     lease_holder,
@@ -277,9 +277,7 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
             continue
         if process.health.problems:
             yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.problems))
-        by_account = {*map(deferred_account, deferred_accounts(process))}
-        by_account |= {BROKER} if broker else set()
-        hindered = {what: why for what, why in process.health.hindered.items() if what not in by_account}
+        hindered = {what: why for what, why in hindered_work(process).items() if not (what == BROKER and broker)}
         if lost := hindered.pop(LOG, ""):
             yield OpenProblem("LogLost", name, hindrance(LOG, lost))
         if hindered:

@@ -95,7 +95,7 @@ def why(
     now = now_in(connection)
     now_us = read_now(connection, now)
     account, lanes = _sender(rows), with_accounts(part["lane"] for part in rows.parts)
-    lane_rows, lane_events = _lanes(connection, now, rows, lanes)
+    lane_rows, lane_events = _lanes(connection, now, rows, account, lanes)
     processes = alive_processes(connection, now)
     context = WaitContext(
         now_us,
@@ -138,10 +138,9 @@ def _sender(rows: JobRows) -> str:
 
 
 def _lanes(
-    connection: Connection, now: str, rows: JobRows, lanes: Collection[str]
+    connection: Connection, now: str, rows: JobRows, account: str, lanes: Collection[str]
 ) -> tuple[dict[str, dict[str, Any]], LaneHistory]:
-    """Returns the rows of the lanes of the job's account, and the lanes' events while the job was on its way."""
-    account = _sender(rows)
+    """Returns the rows of the account's lanes, and the events of `lanes` while the job was on its way."""
     lane_events = lane_history(connection, account, lanes, _since(rows), rows.job["finished_at"])
     return {row["lane"]: row for row in list_lanes(connection, now, account)}, lane_events
 

@@ -106,13 +106,11 @@ class CachedReading(Generic[T]):
             reading = None
         ended = self._monotonic()
         with self._guard:
-            if reading is not None:
-                self._latest, self._began_at = reading, began
-            self._failed = reading is None
             kept_s = max(self._max_age_s, IDLE_FACTOR * (ended - began))
-            self._expires_at = ended + kept_s
             if reading is not None:
-                self._misleads_at = ended + STALE_FACTOR * kept_s
+                self._latest, self._began_at, self._misleads_at = reading, began, ended + STALE_FACTOR * kept_s
+            self._failed = reading is None
+            self._expires_at = ended + kept_s
             self._reader = None
 
 

@@ -98,6 +98,11 @@ def deferred_accounts(process: Process) -> dict[str, str]:
     return {what.removeprefix(_ACCOUNT): why for what, why in entries if what.startswith(_ACCOUNT)}
 
 
+def hindered_work(process: Process) -> dict[str, str]:
+    """Returns the other entries of its `hindered`: the work of its own that it cannot do, and why."""
+    return {what: why for what, why in process.health.hindered.items() if not what.startswith(_ACCOUNT)}
+
+
 HEALTHY = Health()
 
 

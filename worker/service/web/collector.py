@@ -28,14 +28,7 @@ from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import SEPARATOR, exemplars, totals
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import (
-    LOG,
-    Process,
-    QueueName,
-    deferred_account,
-    deferred_accounts,
-    unusable_account_counts,
-)
+from worker.outbox.lanes.processes import LOG, QueueName, hindered_work, unusable_account_counts
 from worker.outbox.upkeep import gauges
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.limit_usage import usages
@@ -224,15 +217,10 @@ def _kinds_of_problems(accounts: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _processes(reading: OutboxReading) -> Iterator[Metric]:
     yield _gauge("relay_active", int(reading.has_leader))
     yield _gauge("processes", len(reading.fresh))
-    yield _gauge("processes_hindered", sum(map(_is_hindered, reading.fresh)))
+    yield _gauge("processes_hindered", sum(bool(hindered_work(process).keys() - {LOG}) for process in reading.fresh))
     yield _gauge("processes_silent", len(reading.processes) - len(reading.fresh))
     threads = {(q.value,): sum(process.threads for process in reading.fresh if q in process.queues) for q in QueueName}
     yield _gauge("threads", threads)
-
-
-def _is_hindered(process: Process) -> bool:
-    elsewhere = {LOG, *map(deferred_account, deferred_accounts(process))}
-    return bool(process.health.hindered.keys() - elsewhere)
 
 
 def _scope_of(pause: Pause) -> tuple[str, ...]:
