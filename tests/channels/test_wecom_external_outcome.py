@@ -189,7 +189,9 @@ def test_something_else_answered():
     assert isinstance(outcome(html, task("recall")), Unknown)
     assert isinstance(outcome(html, TRACK), Retry)
     assert isinstance(outcome(html, LOOK_UP), Retry)
-    assert Wait(Scope.LANE, 30.0, "http_503") == outcome(reply(b"", 503, retry_after="30"), TRACK)
+    assert Wait(Scope.LANE, 30.0, "http_503 without the vendor's JSON") == outcome(
+        reply(b"", 503, retry_after="30"), TRACK
+    )
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -199,8 +201,8 @@ def test_a_proxy_that_asks_to_wait_may_have_passed_the_call_on(status: int):
 
     doubts = {outcome(busy, task(kind)) for kind in ("send", "remind", "recall")}
 
-    assert {Unknown(f"http_{status}", delay=30.0)} == doubts
-    assert Wait(Scope.LANE, 30.0, f"http_{status}") == outcome(busy, LOOK_UP)
+    assert {Unknown(f"http_{status} without the vendor's JSON", delay=30.0)} == doubts
+    assert Wait(Scope.LANE, 30.0, f"http_{status} without the vendor's JSON") == outcome(busy, LOOK_UP)
 
 
 def test_what_is_kept_of_an_answer():

@@ -333,10 +333,16 @@ def test_busy_proxies(status: int):
     upload = part({"type": "upload", "files": {"media": {}}}, {})
     bare, asks = reply(b"", status), reply(b"", status, retry_after="7")
 
-    assert Unknown(f"http_{status}", delay=BUSY_S) == outcome(bare)
-    assert Unknown(f"http_{status}", delay=7.0) == outcome(asks)
-    assert Wait(Scope.LANE, BUSY_S, f"http_{status}") == CHANNEL.outcome(upload, account(), bare, ACCESS).outcome
-    assert Wait(Scope.LANE, 7.0, f"http_{status}") == CHANNEL.outcome(upload, account(), asks, ACCESS).outcome
+    assert Unknown(f"http_{status} without the server's JSON", delay=BUSY_S) == outcome(bare)
+    assert Unknown(f"http_{status} without the server's JSON", delay=7.0) == outcome(asks)
+    assert (
+        Wait(Scope.LANE, BUSY_S, f"http_{status} without the server's JSON")
+        == CHANNEL.outcome(upload, account(), bare, ACCESS).outcome
+    )
+    assert (
+        Wait(Scope.LANE, 7.0, f"http_{status} without the server's JSON")
+        == CHANNEL.outcome(upload, account(), asks, ACCESS).outcome
+    )
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 403, 404, 405])

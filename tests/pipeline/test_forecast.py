@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -54,6 +55,30 @@ def beat(site: Site, lane: str, per_s: float) -> None:
 def block(site: Site, lane: str, delay: float, **more: Any) -> None:
     with site.database.writing() as connection:
         change_lanes(connection, site.database.now, [LaneBlock(lane, lane, delay, "asked to", **more)])
+
+
+def test_nothing_is_foretold_by_the_speed_of_before_while_calls_fail(site: Site) -> None:
+    """One call at a time is tried then; and none at all while no process reaches the vendor or the broker."""
+    robot(site, 1)
+    beat(site, "robot", 20)
+    for _ in range(5):
+        block(site, "robot", 0, failed=True)
+    [breaking] = told(site).values()
+    site.sql("delete from worker_lanes")
+    reasons = {"account robot": "connect_timeout", "broker": "no connection"}
+    stops = []
+    for what, why in reasons.items():
+        site.sql("update worker_processes set hindered = :hindered", hindered=json.dumps({what: why}))
+        [stopped] = told(site).values()
+        stops += [stopped.in_s, *(stop.why for stop in stopped.stops)]
+
+    assert (breaking.due, breaking.in_s, breaking.stops) == (1, None, ())
+    assert stops == [
+        None,
+        "no worker process can reach the vendor: connect_timeout",
+        None,
+        "nothing is sent, and nothing is lost: no connection",
+    ]
 
 
 def test_what_is_due_is_divided_by_the_speed(site: Site) -> None:

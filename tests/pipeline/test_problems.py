@@ -137,6 +137,7 @@ def a_limit_is_exceeded(watch: Watch) -> Iterator[Found]:
     site.vendor.says(refused(45009, "api freq out of limit"))
     job = site.send()
     site.ring(job)
+    assert "again at" in listed(watch)[0].sentence(UTC)
     yield {("LimitExceeded", "hr")}
     later(watch, 120)
     site.ring(job)
@@ -325,6 +326,19 @@ def test_each_cause_is_in_the_list_until_it_is_over(site: Site, cause: Cause) ->
     assert expected == during
     assert problems(watch) == set()
     assert [text for text in told if re.search("[a-z]{2,} [a-z]{2,}", text)] == []
+
+
+def test_a_lease_that_changes_hands_is_no_problem(site: Site) -> None:
+    """Its holder is gone, and another has some seconds to take it; after these nobody offers parts."""
+    watch = Watch(site)
+    later(watch)
+    lapsed = "update worker_leases set held_until = :until where name = 'relay'"
+    found = []
+    for seconds in (8, 11):
+        site.sql(lapsed, until=site.clock.micros - seconds * SECOND)
+        found.append(problems(watch))
+
+    assert found == [set(), {("NothingIsDelivered", "")}]
 
 
 def test_one_that_took_the_place_of_another_and_died_is_replaced_by_one_more(site: Site) -> None:

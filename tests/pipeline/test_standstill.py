@@ -27,7 +27,13 @@ from worker.outbox.lanes.processes import BROKER, Health, renew_heartbeat
 from worker.producer.options import PriorityName
 from worker.reporting import standstill
 from worker.reporting.problems import find_problems, read_outbox
-from worker.reporting.standstill import Standstill, StandstillCause, find_standstills, standstills_by_lane
+from worker.reporting.standstill import (
+    OF_EVERYTHING,
+    Standstill,
+    StandstillCause,
+    find_standstills,
+    standstills_by_lane,
+)
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
 
@@ -177,11 +183,15 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
     cause = {one.cause for one in seen(site) if one.account == "hr"}
     with site.database.reading() as connection:
         problems = find_problems(read_outbox(connection, site.database.now), site.accounts)
+    # What stops every account is one problem, and none of an account stands beside it.
+    name, said = (
+        ("NothingIsDelivered", "No worker process") if cause & OF_EVERYTHING else ("StandingStill", "parts are due")
+    )
     return {
         "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
         "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},
-        "problem": ("StandingStill", "hr") in [(one.name, one.subject) for one in problems],
-        "console": "and are not sent" in Person(site).get("/").text,
+        "problem": {one.name for one in problems} & {"NothingIsDelivered", "StandingStill"} == {name},
+        "console": said.lower() in Person(site).get("/").text.lower(),
     }
 
 

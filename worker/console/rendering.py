@@ -44,6 +44,10 @@ TONES: Mapping[str, str] = {
 _GROUPS = ("step", "unit", "mailing", "kind", "msgtype")
 _DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_dangerous)
 _BACKTICKS = re.compile("`([^`\n]+)`")
+_LISTING = re.compile(r"worker ([a-z]+)((?: --(?:account|state|tag) [^ <&]+)*)")
+"""A command that only lists, and whose page can be opened instead."""
+_PAGES = {name: f"/{name}" for name in ("accounts", "audit", "events", "failures", "inbound", "jobs", "lanes")}
+_PAGES |= {"forecast": "/backlog", "limits": "/accounts"}
 _HERE = files("worker.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -97,8 +101,8 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "csrf_field": field,
                 "reads_all": visit.viewer is not None and may_read_names(visit.viewer, None),
                 "t": partial(term, visit.lang),
-                "translate": lambda text: with_commands(translate(text or "", visit.lang)),
-                "with_commands": with_commands,
+                "translate": lambda text: with_commands(translate(text or "", visit.lang), root),
+                "with_commands": partial(with_commands, root=root),
                 "badge": partial(badge, lang=visit.lang),
                 "state_word": partial(word, visit.lang, "state"),
                 "term": partial(word, visit.lang),
@@ -134,9 +138,18 @@ def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
     return Markup(form).format(moment.astimezone(UTC).isoformat(timespec="milliseconds"), offset, text)
 
 
-def with_commands(text: str) -> Markup:
-    """Returns a sentence as HTML, with what stands between backticks as code."""
-    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))
+def with_commands(text: str, root: str) -> Markup:
+    """Returns a sentence as HTML, with what stands between backticks as code, and a link if a page shows the same."""
+    return Markup(_BACKTICKS.sub(lambda match: _code(match[1], root), str(escape(text))))
+
+
+def _code(command: str, root: str) -> str:
+    code, listing = f"<code>{command}</code>", _LISTING.fullmatch(command)
+    if listing is None or (path := _PAGES.get(listing[1])) is None:
+        return code
+    words = listing[2].split()
+    query = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+    return f'<a href="{escape(address(root, path, query))}">{code}</a>'
 
 
 def short(id: str) -> str:

@@ -81,8 +81,9 @@ def translate(text: str, lang: Lang | None = None) -> str:
     """Returns the text in a language, by default that of the person at the terminal; English stays as it is."""
     if (lang or language()) == "en":
         return text
-    alone, lines = _book().words["alone"], text.split("\n")
-    told = [alone.get(line) or _line_of_others(line) for line in lines[:_MOST_LINES]]
+    words, lines = _book().words, text.split("\n")
+    alone, reasons = words["alone"], words["reason"]
+    told = [alone.get(line) or reasons.get(line) or _line_of_others(line) for line in lines[:_MOST_LINES]]
     return "\n".join([*told, *lines[_MOST_LINES:]])
 
 

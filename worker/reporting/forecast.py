@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel, split_usable
 from worker.config.accounts import AccountSource
 from worker.domain.account import Account
-from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.lane import LaneStatus, account_of, lane_status
 from worker.domain.pacing.limit import Unit
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import SECOND
@@ -24,8 +24,9 @@ from worker.outbox.jobs.reading import waiting_by_limit
 from worker.outbox.lanes.full_scan import Queued, accounts_with_queued, queued_by_lane
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import active_pauses
-from worker.outbox.lanes.processes import Process, alive_processes, unusable_account_counts
+from worker.outbox.lanes.processes import Process, alive_processes, deferred_accounts, unusable_account_counts
 from worker.reporting.limit_usage import Usage, usages
+from worker.reporting.standstill import broker_away
 
 MAX_PARTS = 2_000_000
 """Most queued parts of one account that are counted. If there are more, the forecast says that it is a minimum."""
@@ -36,6 +37,7 @@ SLOW_MS = 3_000
 NEAR_LIMIT = 0.5
 """The used share of a limit from which it is assumed to slow down all calls of its account."""
 
+FAILING = (LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN)
 
 Lanes = Mapping[str, Queued]
 """The queued parts by lane."""
@@ -122,7 +124,9 @@ class _Reader:
         waits = tuple(self._waits(name, rows, limits, moving))
         stops = tuple(self._stops(name, account, unusable.get(name)))
         moving_due = sum(lane.due for lane in moving.values())
-        in_s = None if stops or (parked and not moving_due) else _done_in_s(moving_due, per_s, waits)
+        # While calls fail and one at a time is tried, the speed of before says nothing.
+        fails = any(lane_status(row) in FAILING and row["lane"] in (name, *moving) for row in rows)
+        in_s = None if stops or fails or (parked and not moving_due) else _done_in_s(moving_due, per_s, waits)
         return AccountForecast(
             name, due, parts - due - paused, paused, parts >= most, per_s, in_s, waits, (*stops, *parked)
         )
@@ -172,8 +176,15 @@ class _Reader:
         `problem` says why this process cannot use the account.
         """
         unusable = unusable_account_counts(self.processes).get(name, (0, ""))
+        away = [deferred_accounts(process).get(name, "") for process in self.processes]
         if not self.processes:
             yield Blocker("no worker process is alive", "worker doctor")
+        elif broker := broker_away(self.processes):
+            yield Blocker(f"nothing is sent, and nothing is lost: {broker}", "worker doctor")
+        elif all(away):
+            yield Blocker(
+                f"no worker process can reach the vendor: {away[0]}", f"worker doctor --online --account {name}"
+            )
         elif account is None or unusable[0] == len(self.processes):
             why = problem or unusable[1]
             yield Blocker(f"account {name} cannot be used: {why}", "worker doctor")

@@ -34,6 +34,7 @@ from worker.outbox.lanes.processes import (
     Process,
     QueueName,
     deferred_accounts,
+    has_just_lapsed,
     hindered_work,
     hindrance,
     lapsed_lease,
@@ -47,8 +48,8 @@ from worker.outbox.upkeep.alerts import accounts_without_callbacks
 from worker.reporting.lane_list import UNUSABLE, LaneReport, lane_list
 from worker.reporting.problem_kinds import KINDS, ProblemKind
 from worker.reporting.standstill import (
+    OF_EVERYTHING,
     Standstill,
-    StandstillCause,
     broker_away,
     find_standstills,
 )
@@ -83,6 +84,8 @@ class OpenProblem:
     """What to do here. If empty, the kind's `remedy` says it."""
     since: datetime | None = None
     """Since when it is wrong, or None if the outbox does not say."""
+    until: datetime | None = None
+    """When it is tried again, or None if that is not known."""
 
     @property
     def kind(self) -> ProblemKind:
@@ -104,8 +107,9 @@ class OpenProblem:
         return self.kind.command.format(shlex.quote(self.subject))
 
     def sentence(self, zone: tzinfo, lang: Lang = "en") -> str:
-        """Returns a sentence: what is wrong, since when in this time zone, and what to do."""
+        """Returns a sentence: what is wrong, since and until when in this time zone, and what to do."""
         since = f" (since {write_time(self.since, zone)})" if self.since else ""
+        since += f" (tried again at {write_time(self.until, zone)})" if self.until else ""
         what, remedy = self.text or self.kind.state, self.remedy or self.kind.remedy
         # Each by itself, because the end of one and the beginning of the next may look like another sentence.
         what, since, remedy = (translate(text, lang) for text in (what, since, remedy))
@@ -124,7 +128,7 @@ class OutboxReading:
     stopped: Sequence[Process]
     """Processes that ended by themselves in the last day."""
     has_leader: bool
-    """True if a process has the lease of the relay."""
+    """True if a process has the lease of the relay, or had it until a moment ago and none fails at its work."""
     pauses: Sequence[Pause]
     lanes: Sequence[LaneReport]
     """Lanes and accounts that are blocked, parked, slowed down or not usable."""
@@ -161,7 +165,8 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         processes,
         recently_died(connection, now_sql),
         recently_stopped(connection, now_sql),
-        lease_holder(connection, now_sql, RELAY) is not None,
+        lease_holder(connection, now_sql, RELAY) is not None
+        or (has_just_lapsed(connection, now_sql, RELAY) and not any(RELAY in one.health.hindered for one in processes)),
         pauses,
         lanes,
         find_standstills(connection, now_sql) if has_open else [],
@@ -182,9 +187,9 @@ def find_problems(reading: OutboxReading, accounts: AccountSource, *, wall_s: fl
     `accounts` are those whose callbacks a receiver should take.
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
-    # A broker that no process reaches is one problem, however many accounts stand still because of it. So is a vendor
-    # that cannot be reached, however many calls failed before that was known.
-    others = [one for one in reading.standstills if one.cause is not StandstillCause.BROKER]
+    # What stops every account is one problem, however many of them stand still because of it. So is a vendor that
+    # cannot be reached, however many calls failed before that was known.
+    others = [one for one in reading.standstills if one.cause not in OF_EVERYTHING]
     unreachable = [*_unreachable(reading)]
     explained = {("BreakerStaysOpen", one.subject) for one in unreachable}
     of_lanes = [one for one in _of_lanes(reading) if (one.name, one.subject) not in explained]
@@ -346,7 +351,8 @@ def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
         if lane.state == UNUSABLE:
             yield OpenProblem("AccountUnusable", lane.account, lane.reason or "", lane.remedy or "")
         elif lane.state == LaneStatus.PARKED and lane.lane == lane.account:
-            yield OpenProblem("AccountParked", lane.account, f"parked: {lane.reason}", lane.remedy or "", lane.since)
+            text = f"parked, so its jobs wait and none is lost: {lane.reason}"
+            yield OpenProblem("AccountParked", lane.account, text, lane.remedy or "", lane.since)
         elif lane.state == LaneStatus.PARKED:
             parked[lane.account] += 1
         elif lane.state in (LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN):
@@ -356,10 +362,12 @@ def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
     for account, count in parked.items():
         yield OpenProblem("LaneParked", account, f"{count} of its lanes are parked")
     for account, lane in broken.items():
-        yield OpenProblem("BreakerStaysOpen", account, f"calls fail, so only one at a time is tried: {lane.reason}")
+        yield OpenProblem(
+            "BreakerStaysOpen", account, f"the last calls failed, so only one at a time is tried: {lane.reason}"
+        )
     for account, lane in limited.items():
         text = f"the vendor refuses calls because a limit is exceeded: {lane.reason}"
-        yield OpenProblem("LimitExceeded", account, text)
+        yield OpenProblem("LimitExceeded", account, text, until=lane.until)
 
 
 def _of_jobs(reading: OutboxReading) -> Iterator[OpenProblem]:

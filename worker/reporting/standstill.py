@@ -70,6 +70,8 @@ class StandstillCause(StrEnum):
     """The parts are not offered, and nothing is known that keeps the leader from offering them."""
 
 
+OF_EVERYTHING = frozenset({StandstillCause.NO_WORKER, StandstillCause.BROKER, StandstillCause.NO_LEADER})
+"""Causes that stop every account, and are problems of their own."""
 UNEXPLAINED = frozenset({StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN})
 _Cause = tuple[StandstillCause, str, str]
 """The cause, a sentence about it, and what to do."""

@@ -14,6 +14,7 @@ from tests.pipeline.console.person import Person
 from tests.support.runtime import planted, refused
 from worker.console.pages.cache import CachedReading, PageCache
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
+from worker.console.rendering import with_commands
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep.rates import CallRates, Calls
@@ -52,6 +53,7 @@ def test_calls_are_drawn_and_what_is_wrong_leads_on(database: Database, driven_c
     assert "Last hour: 1 accepted, 1 refused, 0 not answered" in " ".join(page.split())
     assert page.count('<svg class="chart curve"') == 3 * 2  # all accounts, hr, it: an hour and a day each
     assert '<a href="/accounts/hr">Look</a>' in page
+    assert "parked, so its jobs wait and none is lost" in page
     assert "1 blocked" in page
 
 
@@ -139,3 +141,13 @@ def test_a_database_that_does_not_answer_is_said_and_not_that_all_is_well(
     for page in (before, after):
         assert "数据库没有响应控制台" not in page
         assert "没有运行中的工作进程" in page
+
+
+def test_a_command_that_lists_is_a_link_to_the_page_that_shows_the_same() -> None:
+    """With its account and state; one that does something, or lists by more, is typed."""
+    text = "see `worker jobs --account hr --state open`, `worker lanes --events` and `worker resume <hr>`"
+
+    assert with_commands(text, "/console") == (
+        'see <a href="/console/jobs?account=hr&amp;state=open"><code>worker jobs --account hr --state open</code></a>,'
+        " <code>worker lanes --events</code> and <code>worker resume &lt;hr&gt;</code>"
+    )

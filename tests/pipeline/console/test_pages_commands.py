@@ -418,12 +418,16 @@ def test_an_account_is_paused_and_resumed(site: Site) -> None:
     """As `worker pause --account` and `worker resume --account` do it."""
     person = Person(site, name="wang")
 
+    job = site.send()
     person.give("/commands/pause?account=hr", "maintenance")
+    site.ring(job)
     paused, home, accounts = newest(site), person.get("/"), person.get("/accounts").text
     assert "Nothing is wrong." not in home.text, "it stops messages, whoever wanted it"
     assert "Paused by wang since" in home.text
     assert "/commands/resume?account=hr" in home.links
     assert accounts.count(">Paused<") == 1
+    for page in ("/", "/commands/resume?account=hr"):
+        assert "Parts that wait for its end so far: 1" in person.get(page).text
     person.give("/commands/resume?account=hr", "over")
 
     assert paused == ("console.pause", "wang", "maintenance", {"filter": {"account": "hr"}}, {"pauses": 1}, True)

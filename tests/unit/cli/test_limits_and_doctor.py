@@ -279,7 +279,7 @@ def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str)
     status, printed = typed("doctor")
 
     assert status == 0
-    assert "caution  account hr: calls fail, so only one at a time is tried: " in printed
+    assert "caution  account hr: the last calls failed, so only one at a time is tried: " in printed
     assert "caution  hooks: Hooks failed, and their events stay parked; `worker events --state parked`" in printed
 
 

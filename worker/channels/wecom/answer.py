@@ -203,7 +203,7 @@ def no_vendor(reply: Reply) -> Unknown:
     status, delay = reply.status, retry_after(reply) or 0.0
     if (remedy := REMEDIES.get(status)) is not None:
         return Unknown(f"http_{status}: {remedy}", delay=delay)
-    return Unknown("http_200 without the vendor's JSON" if status == 200 else f"http_{status}", delay=delay)
+    return Unknown(f"http_{status} without the vendor's JSON", delay=delay)
 
 
 # -- as the page says --------------------------------------------------------------------------------------------------

@@ -78,12 +78,12 @@ def no_vendor(reply: Reply, kind: str) -> Outcome:
     """
     status, delay = reply.status, retry_after(reply) or (BUSY_S if reply.status in (TOO_MANY, UNAVAILABLE) else 0.0)
     if kind == Kind.UPLOAD and delay:
-        return Wait(Scope.LANE, delay, f"http_{status}")
+        return Wait(Scope.LANE, delay, f"http_{status} without the server's JSON")
     if status == TOO_LARGE:
         return Rejected(PROXY_LIMIT) if kind == Kind.UPLOAD else Unknown(PROXY_LIMIT, delay=delay)
     if (remedy := wrong_place(status)) is not None:
         return Unknown(f"http_{status}: {remedy}", delay=delay)
-    return Unknown("http_200 without the server's JSON" if status == 200 else f"http_{status}", delay=delay)
+    return Unknown(f"http_{status} without the server's JSON", delay=delay)
 
 
 PROXY_LIMIT = "http_413: too large for a proxy on the way"

@@ -15,7 +15,7 @@ from functools import partial
 from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.cache import PageCache, cache_of
 from worker.console.pages.jobs import as_typed, page_of, search_of
-from worker.console.pages.pausing import pauses_over
+from worker.console.pages.pausing import ended_pauses, parts_behind, pauses_over
 from worker.console.running.background import OnBegin
 from worker.console.running.preparing import (
     OFFERED,
@@ -107,6 +107,7 @@ def _preview(
             # If only an option is wrong, the form keeps what was typed.
             others = {name: text for name, text in given.options.items() if name not in retyped}
             prepared = prepare(request.site, replace(given, options=others)) if retyped else None
+    ended = ended_pauses(request, given.name, _fields(given))
     return View.of(
         "command.html",
         request.term(f"command.{command.name}"),
@@ -130,6 +131,7 @@ def _preview(
         longest=MAX_WHY,
         line=_command_line(given),
         pauses=pauses_over(request, given.name, _fields(given)),
+        behind=sum(parts_behind(request, ended).values()) if ended else None,
         may_act=request.may_act,
     )
 

@@ -10,6 +10,7 @@ from worker.console.page import ConsoleRequest, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
+from worker.console.pages.pausing import parts_behind
 from worker.console.running.preparing import OFFERED
 from worker.control.command import TargetKind
 from worker.domain.callbacks.hook import EventState
@@ -65,7 +66,7 @@ def home(request: ConsoleRequest) -> View:
         problems = [OpenProblem("DatabaseAway", "", UNREAD, since=outbox_reading.read_at)]
     else:
         problems = find_problems(reading, site.accounts)
-    pauses = [pause for pause in reading.pauses if pause.job_id is None]
+    pauses = [pause for pause in reading.pauses if pause.job_id is None][:MAX_PROBLEMS]
     standing = _standing(reading, None if queue is None else queue.value)
     rates = cache.rates.latest(lambda: read(site, call_rates))
     cards, more_accounts = ([], 0) if rates is None else curves_of(rates.value, standing)
@@ -75,7 +76,8 @@ def home(request: ConsoleRequest) -> View:
         figures=_figures(reading, None if queue is None else queue.value),
         problems=[(_redacted(request, one), _place(one), _act(request, one)) for one in problems[:MAX_PROBLEMS]],
         more_problems=max(0, len(problems) - MAX_PROBLEMS),
-        pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses[:MAX_PROBLEMS]],
+        pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses],
+        behind=parts_behind(request, pauses),
         may_act=request.may_act,
         readings=[reading for reading in (queue, outbox_reading, rates) if reading is not None],
         settling=sum(n for (_, state), n in reading.called.items() if state is gauges.CalledState.SETTLING),

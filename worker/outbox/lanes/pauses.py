@@ -54,6 +54,13 @@ def paused_parts(connection: Connection, parts: Iterable[str]) -> dict[str, Paus
     return {part: pause for part, pause in pairs if pause is not None}
 
 
+def count_paused(connection: Connection, pauses: Iterable[Pause], limit: int) -> dict[str, int]:
+    """Returns pause id -> how many queued parts have met it so far and wait for its end; counts to `limit` each."""
+    queued = f"worker_parts{dialect_of(connection).by_partial_index('worker_parts_due')} where state = 0"
+    query = f"select count(*) from (select 1 from {queued} and not_before = :until limit {limit}) part"
+    return {pause.id: int(fetch(connection, query, {"until": pause.parked_until})[0][0]) for pause in pauses}
+
+
 def with_jobs(connection: Connection, columns: str, parts: Iterable[str]) -> list[tuple[Any, ...]]:
     """Reads columns of parts (`p`) and of the jobs they belong to (`j`)."""
     dialect = dialect_of(connection)

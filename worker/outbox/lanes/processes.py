@@ -369,6 +369,13 @@ def lease_holder(connection: Connection, now: str, name: str) -> str | None:
     return holder
 
 
+def has_just_lapsed(connection: Connection, now: str, name: str) -> bool:
+    """Returns True if a lease ended so lately that another process may be about to take it."""
+    over = f"between {now} - {LAPSED_S * SECOND} and {now}"
+    query = f"select 1 from worker_leases where name = :name and held_until {over}"
+    return bool(fetch(connection, query, {"name": name}))
+
+
 def lapsed_lease(connection: Connection, now: str, name: str) -> tuple[str, int] | None:
     """Returns the last holder of a lease and its end. None: it is held, was given back, or has never been taken.
 
