@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,7 +97,8 @@ def test_the_wheel_has_both_packages_and_nothing_beside_them(release: Built) -> 
     assert {"worker/py.typed", "worker/migrations/versions/0001_outbox.py", "worker/__init__.pyi"} <= wheel
     assert {"worker_simulator/py.typed", "worker_simulator/inbox/assets/templates/page.html"} <= wheel
     assert {"worker/console/words.toml", "worker/drawing/words.toml", "worker/reporting/problems.toml"} <= wheel
-    ours = {name.replace("worker/migrations", "migrations") for name in wheel}
+    assert {"worker/docs/runbooks.md", "worker/docs/zh/runbooks.md"} <= wheel
+    ours = {re.sub("^worker/(migrations|docs)/", r"\1/", name) for name in wheel}
     assert ours - sdist == set()
     beside = {"tests/conftest.py", "docs/index.md", "deploy/sql/postgresql-roles.sql", "docker/Dockerfile"}
     assert {*beside, "SECURITY.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= sdist

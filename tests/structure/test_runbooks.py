@@ -12,6 +12,8 @@ from tests.docs.page import ROOT, Page
 from tests.support.deployment import documents
 from tests.support.english_left import english_left
 from worker.cli.commands import every_command
+from worker.console.pages.runbooks import runbook_page
+from worker.language import Lang
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.upkeep.alerts import BUSY_HOUR, AlertRow
 from worker.reporting.problem_kinds import KINDS
@@ -88,6 +90,17 @@ def test_what_people_are_told_has_a_page(name: str) -> None:
     )
     assert f"`{name}`" in _section(kind.runbook)
     assert f"`{name}`" in (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_console_has_the_runbooks(lang: Lang) -> None:
+    """Each problem's link finds its place, tables and commands are drawn, and no link leads out of the page."""
+    page = runbook_page(lang)
+
+    places = set(re.findall(r'<h2 id="([^"]+)">', page))
+    assert {kind.page for kind in KINDS.values()} - places == set()
+    assert set(re.findall(r'href="#?([^"]+)"', page)) - places == set()
+    assert ("<table>" in page, "<code>worker doctor</code>" in page, "{ #" in page) == (True, True, False)
 
 
 @pytest.mark.parametrize("name", KINDS)

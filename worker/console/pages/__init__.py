@@ -17,6 +17,7 @@ from worker.console.pages.lanes import lanes
 from worker.console.pages.mailings import mailings, tag_mailing
 from worker.console.pages.message import file, message
 from worker.console.pages.processes import processes
+from worker.console.pages.runbooks import runbooks
 
 PAGES: tuple[PageRoute, ...] = (
     PageRoute("/", home, nav="home.title"),
@@ -39,6 +40,7 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/inbound/{id}", callback),
     PageRoute("/events", events, nav="events.title"),
     PageRoute("/processes", processes, nav="processes.title"),
+    PageRoute("/runbooks", runbooks),
     PageRoute("/audit", audit, right="administer", nav="audit.title"),
     PageRoute("/audit/{id}", entry, right="act"),
     PageRoute("/commands/{name}", preview, right="act"),
