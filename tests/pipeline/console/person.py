@@ -34,8 +34,11 @@ class Person:
         self._browser, self._lang = Browser(guarded(where, FixedDoor(Viewer(name, role, accounts, lang)))), lang
 
     def get(self, path: str) -> Shown:
-        """A page."""
-        return self._browser.get(path, accept_language=self._lang)
+        """A page; one of failures once they have been counted, for which a browser asks again."""
+        while True:
+            page = self._browser.get(path, accept_language=self._lang)
+            if 'class="loading"' not in page.text or not path.startswith("/failures"):
+                return page
 
     def post(self, path: str, **fields: str) -> Shown:
         """A form of a page."""

@@ -200,6 +200,7 @@ RATES_S = 5.0
 FORECAST_S = 30.0
 MAILING_S = 2.0
 TAGS_S = 10.0
+SEARCH_WAIT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -217,9 +218,9 @@ class PageCache:
     )
     """By tag and account."""
     failures: CachedReadings[FailureReport] = field(
-        default_factory=lambda: CachedReadings(lambda: CachedReading(TAGS_S, first_wait_s=5.0))
+        default_factory=lambda: CachedReadings(lambda: CachedReading(TAGS_S, first_wait_s=SEARCH_WAIT_S))
     )
-    """By what was searched for, as it was typed."""
+    """By what was searched for, as it was typed. Of millions of jobs it takes seconds, and the page asks again."""
     tags: CachedReading[list[TaggedJobs]] = field(default_factory=lambda: CachedReading(TAGS_S, first_wait_s=5.0))
     background: Background = field(default_factory=Background)
     immediate: Background = field(default_factory=Background)

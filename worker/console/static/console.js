@@ -91,12 +91,13 @@ async function refresh() {
   }
 }
 
-const paces = [...document.querySelectorAll("[data-live]")].map((part) => Number(part.dataset.live));
-if (paces.length) {
-  const turn = async () => {
-    try { if (!document.hidden) await refresh(); } catch { /* away: the next turn asks again */ }
-    // A command that has ended leaves nothing to refresh.
-    if (document.querySelector("[data-live]")) setTimeout(turn, 1000 * Math.min(...paces));
-  };
-  setTimeout(turn, 1000 * Math.min(...paces));
+// What is still being counted asks sooner than what it will be; a command that has ended leaves nothing to refresh.
+function refreshLater() {
+  const paces = [...document.querySelectorAll("[data-live]")].map((part) => Number(part.dataset.live));
+  if (paces.length) setTimeout(turn, 1000 * Math.min(...paces));
 }
+async function turn() {
+  try { if (!document.hidden) await refresh(); } catch { /* away: the next turn asks again */ }
+  refreshLater();
+}
+refreshLater();
