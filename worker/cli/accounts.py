@@ -28,7 +28,9 @@ from worker.domain.errors import ConfigurationError
 from worker.language import plural, term, translate
 
 app = Commands(
-    name="accounts", help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True
+    name="accounts",
+    help="Manages accounts that are kept in the outbox; their secrets are sealed.",
+    no_args_is_help=True,
 )
 
 Name = Annotated[str, typer.Argument(help="The account's name.")]
@@ -105,7 +107,7 @@ def change(
 def rotate(person: Person, name: Name, file: Table = "-") -> None:
     """Gives an account a new secret or callback; the old ones are used beside them until the next rotation."""
     rotate_account(name, _table(file), person=person.name, why=person.why)
-    person.answer({"account": name}, f"account {name} has new credentials; the old ones are kept as previous")
+    person.answer({"account": name}, f"account {name} has new credentials; the old ones are kept, too")
 
 
 @app.command()

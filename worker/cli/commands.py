@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.options import Command, CommandGroup, Commands, Json, echo_error, print_value
-from worker.language import Lang, language
+from worker.cli.options import Command, CommandGroup, Commands, Json, echo, echo_error, print_value
+from worker.language import Lang, language, term, translate
 
 ON_JOBS = "command"
 """The file that makes the commands on the jobs of a filter, of what each says of itself in `worker/control`."""
@@ -39,8 +39,31 @@ FILES = (
     "accounts",
 )
 """The files of the other commands, in the order of the help."""
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Try": ("demo", "simulator", "explain"),
+    "Run": ("init", "up", "receiver", "console", "metrics", "db", "accounts"),
+    "Look": (
+        *("doctor", "health", "jobs", "show", "why", "stats", "failures", "lanes", "limits", "forecast"),
+        *("inbound", "hooks", "audit"),
+    ),
+    "Send": ("send", "upload", "update-card"),
+    "Decide": (
+        *("pause", "resume", "cancel", "recall", "correct", "replay", "resolve", "reschedule", "move", "skip"),
+        "acknowledge",
+    ),
+    "Keep": ("erase", "fence"),
+}
+"""All commands, in the order of need."""
+FIRST = {
+    "worker demo": "shows it all on this machine, against fake vendors",
+    "worker init": "writes a first worker.toml",
+    "worker up": "runs everything in one process",
+    "worker doctor": "says what is wrong, and what to do",
+    "worker why JOB": "says what a job waits for",
+}
+"""What one needs first, for who types `worker` alone."""
 _CONTROL = Path(__file__).parents[1] / "control"
-_GROUP = re.compile(r'^app = Commands\(\s*name="(\w+)", help="(.*?)"', re.MULTILINE)
+_GROUP = re.compile(r'^app = Commands\(\s*name="(\w+)",\s*help="(.*?)"', re.MULTILINE)
 # Not by parsing the files as Python, which takes 28 ms; this takes 2.
 _IN_TABLE = re.compile(r'^\w+ = Command\(\s*name="(\w+)",\s*help="(.*?)",(\s*target=)?', re.MULTILINE)
 _COMMAND = re.compile(
@@ -97,6 +120,22 @@ class _Worker(CommandGroup):
         super().__init__(**options)
         self.commands.update({name: Command(name, help=help) for name, (_, help) in command_files().items()})
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args:
+            for command, text in FIRST.items():
+                echo(f"{command:<16}{translate(text)}")
+            echo(translate("`worker --help` lists all commands"))
+            raise typer.Exit
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for group, name in ((group, name) for group, names in GROUPS.items() for name in names):
+            command: Any = self.commands.pop(name)
+            command.rich_help_panel = term("group", group)
+            self.commands[name] = command
+        super().format_help(ctx, formatter)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         command: Any
         name, command, rest = super().resolve_command(ctx, args)
@@ -108,7 +147,7 @@ class _Worker(CommandGroup):
         return name, command, rest
 
 
-app = Commands(_Worker, name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
+app = Commands(_Worker, name="worker", help="Queue-backed delivery of enterprise-IM messages.")
 
 
 def _version(is_set: bool) -> None:
@@ -136,7 +175,7 @@ def demo(
         bool, typer.Option("--stay", help="Afterwards stays open until Ctrl-C, with an inbox to click through.")
     ] = False,
 ) -> None:
-    """The whole worker on this machine in a few seconds, against fake vendors; leaves nothing behind."""
+    """Shows the whole worker on this machine in a few seconds, against fake vendors; leaves nothing behind."""
     from worker_simulator.demo import run, run_all_channels
 
     raise typer.Exit(run_all_channels(stay=stay) if all_channels else run(stay=stay))
@@ -147,7 +186,7 @@ def demo(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def simulator(context: typer.Context) -> None:
-    """A fake WeCom over HTTP: --port P, --bare, --latency-ms N, --settings JSON; --help lists all."""
+    """Runs a fake WeCom over HTTP: --port P, --bare, --latency-ms N, --settings JSON; --help lists all."""
     from worker_simulator.__main__ import main
 
     main(context.args)
@@ -160,7 +199,7 @@ def explain(
     channel: Annotated[str | None, typer.Option(help="One channel's catalogue; all of them by default.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What a vendor's errcode means, what the worker does about it, and what to do."""
+    """Explains a vendor's errcode: what it means, what the worker does about it, and what to do."""
     lines = _explain(code, lang or language(), channel)
     if not lines:
         echo_error(f"errcode {code} is not in the catalogue; a call that gets it is rejected and not repeated")

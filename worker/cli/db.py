@@ -18,7 +18,7 @@ from worker.outbox.engine.database import missing_file
 from worker.outbox.lanes.processes import running_processes
 from worker.reporting.releases import ReleaseCheck, process_text, read_releases
 
-app = Commands(name="db", help="The outbox's tables.", no_args_is_help=True)
+app = Commands(name="db", help="Makes, upgrades and checks the outbox's tables.", no_args_is_help=True)
 
 
 @app.command()

@@ -62,7 +62,7 @@ def health(
     live: Annotated[bool, typer.Option(help="Only what a restart would mend, for a liveness probe.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Whether this host's workers run and what is due moves; exit status 1 if not, and why."""
+    """Checks whether this host's workers run and what is due moves; exit status 1 if not, and why."""
     verdict = host_health(host, pid, live=live)
     echo(json.dumps({"healthy": verdict.healthy, "text": verdict.text}) if as_json else verdict.text)
     raise typer.Exit(0 if verdict.healthy else 1)

@@ -34,7 +34,7 @@ def up(
     ] = False,
     loglevel: LogLevel = "INFO",
 ) -> None:
-    """Everything in one process: upgrades the tables and delivers, with a broker in memory."""
+    """Runs everything in one process: upgrades the tables and delivers, with a broker in memory."""
     from worker.service.broker import EMBEDDED
     from worker.service.celery_app import make_app, start_worker
 

@@ -22,9 +22,9 @@ from worker.language.visible import one_line
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.job_list import text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
-from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job
-from worker.reporting.timeline import Event, timeline
-from worker.reporting.wait import PartWait, WaitFor
+from worker.reporting.report import JobReport, JobSummary, RecipientFailure, failures, get_job
+from worker.reporting.timeline import TimelineEvent, timeline
+from worker.reporting.wait import PartWait, WaitReason
 from worker.reporting.why import Why, find_by_name, why as why_of
 
 app = Commands()
@@ -38,7 +38,7 @@ JobName = Annotated[
 
 @app.command()
 def show(name: JobName, as_json: Json = False) -> None:
-    """One job: state, receipts, failures, timeline."""
+    """Shows one job: state, receipts, failures, timeline."""
     with outbox() as connection:
         job_id = find_by_name(connection, name, accounts_of(load_settings()).names())
         report, events = get_job(connection, job_id), timeline(connection, job_id)
@@ -66,7 +66,7 @@ def show(name: JobName, as_json: Json = False) -> None:
 
 @app.command()
 def why(name: JobName, as_json: Json = False) -> None:
-    """What a job waits for now and since when, what happened to it, and what you could do."""
+    """Says what a job waits for now and since when, what happened to it, and what you could do."""
     settings = load_settings()
     accounts = accounts_of(settings)
     with open_database(settings) as database, database.reading() as connection:
@@ -123,18 +123,18 @@ def why_lines(report: Why) -> Iterator[str]:
 def _until(wait: PartWait) -> str:
     if wait.until is None:
         return ""
-    if wait.what is WaitFor.PARKED:
+    if wait.what is WaitReason.PARKED:
         return f", next probe at {clock(wait.until)}"
     return f", again at {clock(wait.until)}"
 
 
-def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
+def report_lines(report: JobReport, refused: list[RecipientFailure]) -> Iterator[str]:
     """Yields a job's state, counts, receipts, failures and reasons."""
     counts, state = report.counts, report.label
     yield f"job {report.id}: {report.kind} on account {report.account} is {state}"
     yield (
         f"  {plural(counts.asked, 'recipient')}: accepted {counts.accepted}, refused {counts.refused},"
-        f" undetermined {counts.undetermined}, not sent {counts.not_sent}, not yet {counts.not_yet}"
+        f" unknown {counts.unknown}, waiting {counts.waiting}, never sent {counts.never_sent}"
     )
     links = {
         "corrects" if report.is_correction else "is about": report.target_job_id,
@@ -181,7 +181,7 @@ def code_lines(codes: list[CardCodes]) -> Iterator[str]:
         yield f"  card of part {card.part}: updates still possible: {card.left}{end}"
 
 
-def timeline_lines(events: list[Event]) -> Iterator[str]:
+def timeline_lines(events: list[TimelineEvent]) -> Iterator[str]:
     """Yields a line for each event."""
     for event in events:
         part = translate(f"part {event.part.rpartition('-')[2]}" if event.part else "job")

@@ -105,7 +105,7 @@ def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str
 
 COMMAND = Command(
     name="fence",
-    help="On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made.",
+    help="Marks as in doubt, on a restored backup, what may have been sent since it was made; before the first worker.",
     target=TargetKind.BACKUP,
     find=find_restored,
     run=fence,

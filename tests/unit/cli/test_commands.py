@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay, sqlite_engine
 from worker.accounts.sources import accounts_of
-from worker.cli.commands import command_files, every_command
+from worker.cli.commands import GROUPS, command_files, every_command
 from worker.cli.options import to_json
 from worker.cli.reading import padded
 from worker.cli.running import hints
@@ -40,7 +40,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import change_lanes
 from worker.reporting.code_stock import CardCodes
-from worker.reporting.report import wait_for
+from worker.reporting.report import wait_until_ended
 from worker_simulator.server import running
 
 Run = Callable[..., int]
@@ -70,18 +70,18 @@ def test_jobs_are_listed(run: Run, job: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_jobs_are_listed_oldest_first(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """From any place on, and by all pages; a place of the other order is refused."""
+    """From any place on, and by all pages; a page goes on in the order that is asked for."""
     run("send", "hr", "--text", "second", "--to", "bob")
     second = capsys.readouterr().out.split()[0]
 
     assert run("jobs", "--oldest-first", "--limit", "1") == 0
-    assert run("jobs", "--oldest-first", "--after", job) == 0
+    assert run("jobs", "--oldest-first", "--page-after", job) == 0
     assert run("jobs", "--oldest-first", "--all") == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
 
     assert ["JOB", job, "JOB", second, "JOB", job, second] == listed
-    assert run("jobs", "--after", job) == 1
-    assert "give after with oldest_first" in capsys.readouterr().err
+    assert run("jobs", "--page-after", second) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(job)
 
 
 def test_a_job_is_shown(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,17 +164,17 @@ def test_an_error_is_one_sentence(
         "jobs",
         "show 0",
         "lanes",
-        "lanes --events",
+        "lanes --history",
         "limits",
         "inbound --chats",
-        "events",
+        "hooks",
         "doctor",
         "metrics",
         "receiver",
         "replay 0",
         "skip 0",
         "resume hr",
-        "events --retry 0",
+        "hooks --retry 0",
         "db check",
     ],
 )
@@ -292,7 +292,7 @@ def test_a_closed_pipe_hides_no_job(run: Run, job: str) -> None:
     assert "the command was carried out, but its result could not be written (Broken pipe)" in endings[1]
 
 
-@pytest.mark.parametrize("step", ["alive_processes", "wait_for"])
+@pytest.mark.parametrize("step", ["alive_processes", "wait_until_ended"])
 def test_who_stops_waiting_is_told_the_job(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str
 ) -> None:
@@ -322,7 +322,7 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
     lane, part = site.part(job)
     with site.open() as room:
         room.answer_doorbell(lane, [part])
-        wait_for(site.database, job, 30)
+        wait_until_ended(site.database, job, 30)
 
     assert run("replay", job) == 1
     assert "1 accepted (accepted=True, or --accepted, sends to them again)" in capsys.readouterr().err
@@ -340,7 +340,7 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
         (("replay", "JOB"), "replay", "result: replays 1"),
         (("skip", "JOB"), "skip", "result: nothing"),
         (("resume", "hr"), "resume", "result: nothing"),
-        (("events", "--retry", "0" * 32), "retry", "result: nothing"),
+        (("hooks", "--retry", "0" * 32), "retry", "result: nothing"),
     ],
 )
 def test_what_changes_something_leaves_an_audit(
@@ -546,6 +546,18 @@ def test_the_help_has_every_command_in_its_own_words() -> None:
 
     assert loaded_ones.keys() - read_ones.keys() == {"demo", "simulator", "explain"}
     assert {name: loaded_ones[name] for name in read_ones} == read_ones
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(loaded_ones)
+
+
+def test_who_types_worker_alone_reads_what_one_needs_first(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five commands that are there; `--help` has all, in groups in the order of need."""
+    assert run() == 0
+    first = capsys.readouterr().out
+    run("--help")
+    groups = [line.split()[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("╭")]
+
+    assert [line.split()[1] for line in first.splitlines()[:-1]] == ["demo", "init", "up", "doctor", "why"]
+    assert [" ".join(words).rstrip(" ─") for words in groups[1:]] == [*GROUPS]
 
 
 @pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarning")  # tests may run as root
@@ -564,7 +576,7 @@ def test_up_delivers_until_it_is_told_to_end(
         monkeypatch.setenv("WORKER_CONFIG", str(_with_base_url(vendor)))
         thread = threading.Thread(target=lambda: status.append(run("up", "--threads", "2", "--loglevel", "warning")))
         thread.start()
-        report = wait_for(database, job, 30)
+        report = wait_until_ended(database, job, 30)
         celery.worker.state.should_stop = 0
         thread.join(120)
     database.close()
@@ -594,7 +606,7 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
         SimpleNamespace(**ids, not_sent=False, accepted_at=None, recalled_at=None),
     ]
     failure = SimpleNamespace(kind="user", recipient="ghost", field_name="invaliduser", errcode=0)
-    counts = SimpleNamespace(asked=2, accepted=1, refused=1, undetermined=0, not_sent=0, not_yet=0)
+    counts = SimpleNamespace(asked=2, accepted=1, refused=1, unknown=0, never_sent=0, waiting=0)
     part = SimpleNamespace(id="j1-0", state=PartState.QUEUED, reason="limit is used up", account="it")
     report = SimpleNamespace(
         id="j1", kind="send", account="hr", label="partial", counts=counts, warnings=["cut at 512 bytes"],

@@ -21,7 +21,7 @@ ROUGH = "a rough estimate from the limits and the speed at the last heartbeats; 
 
 @app.command()
 def forecast(account: Account = None, as_json: Json = False) -> None:
-    """Roughly when the backlog of each account will be through: what is due, divided by what lets it through."""
+    """Estimates when each account's backlog will be sent: what is due, divided by the rate at which it goes."""
     settings = load_settings()
     accounts = accounts_of(settings)
     if account is not None:

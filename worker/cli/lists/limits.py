@@ -30,7 +30,7 @@ def limits(
     recipient: Annotated[str | None, typer.Option(help="Whose own limits: a userid, a chat, a task's msgid.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Every limit of an account: amount, window, use and room now, and the vendor's page."""
+    """Shows every limit of an account: amount, window, use and room now, and the vendor's page."""
     settings = load_settings()
     accounts = accounts_of(settings)
     if account is not None:

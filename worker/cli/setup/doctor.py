@@ -76,7 +76,7 @@ def doctor(
     quiet: Annotated[bool, typer.Option("--quiet", help="Only problems: no cautions, nothing that is ok.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Looks at settings, accounts, secrets, database and broker; exit status 1 when something cannot work.
+    """Checks settings, accounts, secrets, database and broker; exit status 1 when something cannot work.
 
     Problems come first, and what to do about them first is the last line.
     """
@@ -311,12 +311,13 @@ def _writes(database: Database) -> Iterator[Finding]:
 
 
 def _pauses(pauses: Sequence[Pause]) -> Iterator[Finding]:
-    """Yields a caution for each pause, and one with the number of single jobs that are held."""
+    """Yields a caution for each pause, and one with the number of jobs that are paused one by one."""
     scoped = [pause for pause in pauses if pause.job_id is None]
     for pause in scoped:
         yield Finding("pause", Level.CAUTION, f"{pause_line(pause)}; `{pause.ending()}`", pause.ending())
-    if held_jobs := len(pauses) - len(scoped):
-        yield Finding("hold", Level.CAUTION, f"{plural(held_jobs, 'job')} held by a person; `worker lanes` lists them")
+    if paused_jobs := len(pauses) - len(scoped):
+        text = f"{plural(paused_jobs, 'job')} paused one by one; `worker lanes` lists them"
+        yield Finding("pause", Level.CAUTION, text)
 
 
 def _planner_settings(connection: Connection) -> Iterator[Finding]:
@@ -370,10 +371,10 @@ def _problems(reading: OutboxReading, accounts: AccountSource) -> Iterator[Findi
     level = Level.CAUTION if reading.lanes else Level.OK
     if struck := steps[LaneEventKind.THROTTLED]:
         text = f"calls refused in the last day because a limit was exceeded (45009): {struck}"
-        yield Finding("vendor", level, f"{text}; `worker lanes --events` says which and why")
+        yield Finding("vendor", level, f"{text}; `worker lanes --history` says which and why")
     if breakers := steps[LaneEventKind.OPENED]:
         text = f"circuit breakers opened in the last day because the vendor answered -1 or not at all: {breakers}"
-        yield Finding("vendor", level, f"{text}; `worker lanes --events` says which and why")
+        yield Finding("vendor", level, f"{text}; `worker lanes --history` says which and why")
 
 
 def _clock(ahead_s: float) -> Finding:
