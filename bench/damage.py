@@ -37,7 +37,7 @@ GOAL = "none for a cause that the design page does not name, none behind a refus
 SEND, POST = "/cgi-bin/message/send", "/cgi-bin/webhook/send"
 RATE, ORDERS, PROCESSES, THREADS = 12, 6, 2, 8
 """Messages a second; orders at a time; workers, and threads of each."""
-DELIVERY = {**SHORT, "call_deadline_s": 3, "strike_s": 2, "strike_again_s": 4, "park_probe_s": 2}
+DELIVERY = {**SHORT, "call_deadline_s": 3, "rate_limit_block_s": 2, "rate_limit_block_again_s": 4, "park_probe_s": 2}
 DAMAGE: Sequence[Mapping[str, Any]] = (
     *({"answer": {"errcode": code}} for code in (-1, -1, 45009, 45033, 45035, 42001, 42001, 60020)),
     {"hang": 30},

@@ -59,18 +59,18 @@ def engine(tmp_path_factory):
     return sqlite_engine(f"sqlite:///{{tmp_path_factory.mktemp('own')}}/own.db")
 
 @pytest.mark.parametrize("n", range({tests}))
-def test_text(n, outbox, drain, inbox):
+def test_text(n, outbox, deliver, inbox):
     with outbox.session() as session:
         enqueue(session, "hr", Text(content="hello"), ["lisi"])
-    drain()
+    deliver()
     assert len(inbox("lisi")) == 1
 
 @pytest.mark.parametrize("n", range({tests}))
-def test_press(n, outbox, drain, inbox, press):
+def test_press(n, outbox, deliver, inbox, press):
     card = ButtonCard(main_title=MainTitle(title="leave"), button_list=[Button(text="ok", key="ok")])
     with outbox.session() as session:
         enqueue(session, "hr", card, ["lisi"])
-    drain()
+    deliver()
     press("lisi", "ok")
     assert inbox("lisi")[0].update
 
@@ -79,7 +79,7 @@ def test_rollback(n, engine, tmp_path, worker_settings):
     with engine.connect() as connection, connection.begin() as whole:
         with open_outbox(lambda _: tmp_path, connection, worker_settings) as outbox:
             enqueue(connection, "hr", Text(content="hello"), ["lisi"])
-            outbox.drain()
+            outbox.deliver()
             assert len(outbox.inbox("lisi")) == 1
         whole.rollback()
 """

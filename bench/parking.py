@@ -55,7 +55,9 @@ def main(argv: list[str]) -> Figure:
     try:
         with floor("parking", given.stack, {"park_probe_s": PROBE_S}) as stack:
             parked = _run(stack, given.jobs)
-        with floor("storm", given.stack, {"strike_s": STRIKE_S, "strike_again_s": AGAIN_S}) as stack:
+        with floor(
+            "storm", given.stack, {"rate_limit_block_s": STRIKE_S, "rate_limit_block_again_s": AGAIN_S}
+        ) as stack:
             return Figure("parking", f"{parked}; a storm: {_storm(stack, given.jobs // 5)}", GOAL, True)
     except Short as error:
         print(error)
@@ -194,7 +196,7 @@ def _told(stack: Stack) -> None:
     must(steps == ["struck", "struck", "penalty over"], f"the events are {steps}")
     hints = {row[0] for row in stack.rows("select hint from worker_lane_events where what = 'struck'")}
     must(hints == {HINT}, f"the hints are {hints}")
-    must("penalty over" in command(stack, "lanes", "--events"), "`worker lanes --events` does not tell")
+    must("penalty over" in command(stack, "lanes", "--history"), "`worker lanes --history` does not tell")
     must(not [lane for lane in lanes(stack, OTHER) if lane["state"] != "starting"], "the other account was blocked")
 
 

@@ -39,8 +39,8 @@ SHORT: Mapping[str, float] = {
     "lease_s": 10 / 3,
     "heartbeat_s": 1.0,
     "call_deadline_s": 20 / 3,
-    "offer_s": 5 / 3,
-    "silence_s": 0,
+    "republish_after_s": 5 / 3,
+    "cold_after_s": 0,
 }
 """Lease and deadlines three times shorter than in production; and every lane has its whole share at once, for tests
 that fill threads and brokers with slow calls.

@@ -12,6 +12,7 @@ from worker.channels.wecom_app import (
     ButtonSelection as ButtonSelection,
     CardAction as CardAction,
     CardImage as CardImage,
+    CardSource as CardSource,
     CardUpdate as CardUpdate,
     ChangeChat as ChangeChat,
     Checkbox as Checkbox,
@@ -33,12 +34,11 @@ from worker.channels.wecom_app import (
     NewsArticle as NewsArticle,
     NewsNoticeCard as NewsNoticeCard,
     NoticeItem as NoticeItem,
-    Option as Option,
-    PlainSource as PlainSource,
+    PlainCardSource as PlainCardSource,
     QuoteArea as QuoteArea,
     Raw as Raw,
     SelectItem as SelectItem,
-    Source as Source,
+    SelectOption as SelectOption,
     SubmitButton as SubmitButton,
     Text as Text,
     TextCard as TextCard,
@@ -89,12 +89,12 @@ from worker.control.new_message import (
 )
 from worker.control.pause import (
     PauseResult as PauseResult,
-    drain as drain,
-    hold as hold,
     list_pauses as list_pauses,
     pause as pause,
-    release as release,
+    pause_jobs as pause_jobs,
     resume as resume,
+    resume_jobs as resume_jobs,
+    wait_for_calls as wait_for_calls,
 )
 from worker.control.recall import (
     find_sent as find_sent,
@@ -157,7 +157,7 @@ from worker.domain.errors import (
     WorkerError as WorkerError,
 )
 from worker.domain.job import (
-    Kind as Kind,
+    JobKind as JobKind,
     Priority as Priority,
 )
 from worker.domain.job_filter import (
@@ -175,8 +175,8 @@ from worker.domain.state import (
     PartState as PartState,
 )
 from worker.hooks.registry import (
+    on_callback as on_callback,
     on_card_action as on_card_action,
-    on_event as on_event,
     on_job_done as on_job_done,
     on_message as on_message,
     on_tag_done as on_tag_done,
@@ -220,8 +220,8 @@ from worker.producer.resend import (
 )
 from worker.reporting.campaign import (
     CampaignReport as CampaignReport,
-    Stage as Stage,
-    Task as Task,
+    GroupSendStage as GroupSendStage,
+    GroupSendTask as GroupSendTask,
     campaign as campaign,
 )
 from worker.reporting.code_stock import (
@@ -244,29 +244,29 @@ from worker.reporting.next_step import (
     NextStep as NextStep,
 )
 from worker.reporting.recipient_status import (
-    Counts as Counts,
+    RecipientCounts as RecipientCounts,
     RecipientStatus as RecipientStatus,
     recipients as recipients,
 )
 from worker.reporting.report import (
     AttemptReport as AttemptReport,
-    Failure as Failure,
     JobReport as JobReport,
     JobSummary as JobSummary,
     PartReport as PartReport,
     Receipt as Receipt,
+    RecipientFailure as RecipientFailure,
     failures as failures,
     get_job as get_job,
     receipts as receipts,
-    wait_for as wait_for,
+    wait_until_ended as wait_until_ended,
 )
 from worker.reporting.timeline import (
-    Event as Event,
+    TimelineEvent as TimelineEvent,
     timeline as timeline,
 )
 from worker.reporting.wait import (
     PartWait as PartWait,
-    WaitFor as WaitFor,
+    WaitReason as WaitReason,
 )
 from worker.reporting.why import (
     FollowUp as FollowUp,

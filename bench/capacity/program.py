@@ -178,7 +178,7 @@ def delivered(place: Place, threads: int, *, accounts: int = 1, lanes: int = 0) 
             url = scope.enter_context(own_database(place.database, f"capacity_{secrets.token_hex(4)}"))
         more = "".join(_account(number, vendor.url) for number in range(1, accounts))
         stack = scope.enter_context(
-            closing(Stack(folder, url, place.broker, vendor, delivery={"silence_s": 0}, account=more))
+            closing(Stack(folder, url, place.broker, vendor, delivery={"cold_after_s": 0}, account=more))
         )
         _enqueue(stack, jobs, accounts, lanes)
         worker = stack.worker(threads=threads)

@@ -208,7 +208,7 @@ def tag_ends(known: Evidence) -> Iterator[str]:
         is_open = sum(end.stages[stage].jobs for stage in (MailingStage.WAITING, MailingStage.IN_FLIGHT))
         if is_open or notes[id] != 1:
             yield f"an end of tag {end.tag} has {is_open} open jobs, and was noted {notes[id]} times"
-        last[end.tag] = sum(count.jobs for count in end.stages.values()), end.stages[MailingStage.IN_DOUBT].jobs
+        last[end.tag] = sum(count.jobs for count in end.stages.values()), end.stages[MailingStage.UNKNOWN].jobs
     query = "select tags, n_unknown from worker_jobs where kind in ('send', 'update_card') and tags is not null"
     doubts = [(tag, row["n_unknown"] > 0) for row in known.store.rows(query) for tag in json.loads(row["tags"])]
     there = {tag: (sum(of == tag for of, _ in doubts), doubts.count((tag, True))) for tag, _ in doubts}

@@ -13,17 +13,17 @@ from worker.domain.callbacks.hook import EventState
 from worker.domain.state import PartState
 from worker.outbox.engine.database import Database
 from worker.reporting.report import get_job
-from worker.reporting.wait import WaitFor
+from worker.reporting.wait import WaitReason
 from worker.reporting.why import why
 
 _CAUSES = {
-    "paused": {WaitFor.PAUSE},
-    "held": {WaitFor.PAUSE},
-    "in doubt": {WaitFor.PERSON},
-    "in doubt for now": {WaitFor.DOUBT},
-    "in flight": {WaitFor.ANSWER},
-    "behind another": {WaitFor.ORDER},
-    "about another": {WaitFor.JOB},
+    "paused": {WaitReason.PAUSE},
+    "held": {WaitReason.PAUSE},
+    "in doubt": {WaitReason.PERSON},
+    "in doubt for now": {WaitReason.DOUBT},
+    "in flight": {WaitReason.ANSWER},
+    "behind another": {WaitReason.ORDER},
+    "about another": {WaitReason.JOB},
 }
 """Why a part stays -> what `why` may name for it."""
 
@@ -75,11 +75,11 @@ class Liveness:
         for job in self._producer.jobs:
             with database.reading() as connection:
                 counts = get_job(connection, job.id).counts
-            total = counts.accepted + counts.refused + counts.undetermined + counts.not_sent + counts.not_yet
+            total = counts.accepted + counts.refused + counts.unknown + counts.never_sent + counts.waiting
             if total != counts.asked:
                 yield f"{job.content}: {total} recipients of {counts.asked} add up"
 
-    def _expected(self, id: str) -> set[WaitFor]:
+    def _expected(self, id: str) -> set[WaitReason]:
         """What `why` may name for a part. Empty: it is not open."""
         parts, people = self.open_parts(), self._people
         for part in parts.parts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
 
@@ -43,7 +43,7 @@ class OpenPart:
     def is_paused(self, pauses: Collection[JobFilter]) -> bool:
         """True for a part that one of the pauses keeps. Recalls go on."""
         is_meant = any(pause.account == self.account or pause.tag in self.tags for pause in pauses)
-        return is_meant and self.kind != Kind.RECALL
+        return is_meant and self.kind != JobKind.RECALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from worker.control.cancel import cancel, find_open
 from worker.control.correct import correct_jobs, find_correctable
 from worker.control.erase import erase, find_person
 from worker.control.lift import lift, skip
-from worker.control.pause import hold, pause, release, resume
+from worker.control.pause import pause, pause_jobs, resume, resume_jobs
 from worker.control.recall import find_sent, recall_jobs
 from worker.control.replay import find_replayable, replay_jobs
 from worker.control.reschedule import find_waiting, reschedule
@@ -239,7 +239,7 @@ class People:
 
     def _hold(self) -> None:
         if (job := self._job()) and job.id not in self.held:
-            held = hold([job.id], person=PERSON, database=self.database).jobs
+            held = pause_jobs([job.id], person=PERSON, database=self.database).jobs
             if job.id in held:
                 self.holds.append(Span(job.id, now_us()))
                 self.told(f"held {job.content}")
@@ -249,7 +249,7 @@ class People:
             span = self.chance.choice(standing)
             assert isinstance(span.of, str)
             span.ended_at = now_us()
-            release([span.of], person=PERSON, database=self.database)
+            resume_jobs([span.of], person=PERSON, database=self.database)
             self.told("released a held job")
 
     def _cancel(self) -> None:

@@ -60,11 +60,11 @@ def settings_of(chance: random.Random) -> Settings:
             call_deadline_s=call_deadline_s,
             backoff_base_s=0.5,
             backoff_max_s=4,
-            offer_s=2,
+            republish_after_s=2,
             doorbell_s=1,
             park_probe_s=5,
-            strike_s=2,
-            strike_again_s=5,
+            rate_limit_block_s=2,
+            rate_limit_block_again_s=5,
         )
     )
 

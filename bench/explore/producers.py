@@ -308,7 +308,7 @@ class Producer:
                 micros_of(options["due_at"]) if "due_at" in options else now,
                 micros_of(options["expires_at"]) if "expires_at" in options else None,
                 options.get("order_key"),
-                options.get("on_gap", "hold"),
+                options.get("on_gap", "wait"),
                 options.get("on_unknown", "default"),
                 tuple(options["tags"]),
                 now_us(),
@@ -322,7 +322,7 @@ class Producer:
         if chance.random() < 0.25:
             options["due_at"] = _instant(now + int(chance.uniform(1, 10) * 1_000_000))
         if chance.random() < self.ordered:
-            options |= {"order_key": chance.choice("kl"), "on_gap": chance.choice(["hold", "hold", "skip"])}
+            options |= {"order_key": chance.choice("kl"), "on_gap": chance.choice(["wait", "wait", "skip"])}
             if chance.random() < 0.3:  # goes before others of its order that were committed earlier
                 options["due_at"] = _instant(now - int(chance.uniform(1, 5) * 1_000_000))
         if chance.random() < 0.2:

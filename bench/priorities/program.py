@@ -53,7 +53,7 @@ the next comes with the next window.
 CALLS_A_PROCESS = 50
 """A tenth of all calls less one a process is the goal from so many on."""
 POLL_S = 0.1
-DELIVERY = {"silence_s": 0}
+DELIVERY = {"cold_after_s": 0}
 """A lane has all of its calls at once after the pause for its limit, which is as long as a slow start's silence."""
 KEY = "key-push"
 SEND = "/cgi-bin/message/send"

@@ -65,7 +65,7 @@ class Side:
             holder=lambda: "bench",
             publish=self.rings.extend,
             thread_shares=ThreadShares(DOORBELL),
-            settings=DeliverySettings(silence_s=0),
+            settings=DeliverySettings(cold_after_s=0),
             monotonic=lambda: self.clock_s,
             scan_clock=time.monotonic,
         )

@@ -42,7 +42,7 @@ SAMPLES, COLLECT_S, AWAY_S = 240, 20.0, 3.0
 LATE_S = 60.0
 """A call of the vendor's log is read once it has certainly ended."""
 SEND = "/cgi-bin/message/send"
-DELIVERY = {"call_deadline_s": 8, "strike_s": 3, "strike_again_s": 30}
+DELIVERY = {"call_deadline_s": 8, "rate_limit_block_s": 3, "rate_limit_block_again_s": 30}
 HOUSEKEEPING = "worker.delivery.maintenance.housekeeping"
 RETENTION = "[retention]\njobs_days = 4\nattempts_days = 2\ncallbacks_days = 2\n"
 FAULTS: Mapping[int, Mapping[str, Any]] = {

@@ -45,7 +45,7 @@ LONG_LEASES = {**SHORT, "lease_s": 10}
 """As in production, with a heartbeat a second: a worker that takes over beside five other cells may wait seconds for a
 processor, and one that loses its lease again and again sends nothing.
 """
-LANES_START_SLOWLY = {"silence_s": 60}
+LANES_START_SLOWLY = {"cold_after_s": 60}
 """As in production; every second cell. The others have their lanes' whole share in flight from the start."""
 PARALLEL = 6
 """Cells at once: they mostly wait for leases and deadlines."""

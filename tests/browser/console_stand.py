@@ -54,6 +54,7 @@ class ConsoleStand:
             "/inbound/{id}": f"/inbound/{self.outbox.callback}",
             "/events": "/events",
             "/processes": "/processes",
+            "/runbooks": "/runbooks",
             "/audit": "/audit",
             "/audit/{id}": f"/audit/{self.outbox.audit}",
             "/commands/{name}": f"/commands/replay?ids={job}",

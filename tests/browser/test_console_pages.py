@@ -76,12 +76,12 @@ def test_a_row_is_a_card_in_a_narrow_page(browser: Browser, stand: ConsoleStand,
         assert page.faults == []
 
 
-def test_ticked_jobs_are_held_from_above_the_list(browser: Browser, stand: ConsoleStand) -> None:
+def test_ticked_jobs_are_paused_from_above_the_list(browser: Browser, stand: ConsoleStand) -> None:
     """By keyboard alone: the buttons wait for the first tick, tell how many are ticked, and lead to the preview."""
     with watched(browser, stand.url, Look("en", "light", 1280)) as page:
         sign_in(page)
         page.open("/jobs")
-        hold, all = page.page.get_by_role("button", name="Hold"), page.page.get_by_label("Select all jobs of this page")
+        hold, all = page.page.get_by_role("button", name="Pause jobs"), page.page.get_by_label("Select all jobs of this page")
         expect(hold).to_be_disabled()
         page.tab_to(all)
         page.page.keyboard.press("Space")
@@ -95,7 +95,7 @@ def test_ticked_jobs_are_held_from_above_the_list(browser: Browser, stand: Conso
         page.tab_to(page.page.locator("input[form=selected]").nth(1))
         page.page.keyboard.press("Space")
         hold.press("Enter")
-        page.page.wait_for_url("**/commands/hold?*")
+        page.page.wait_for_url("**/commands/pause_jobs?*")
 
         expect(page.page.get_by_text("jobs in all: 2")).to_be_visible()
         assert ticked > 2

@@ -20,9 +20,9 @@ from worker import (
     CheckOption,
     MainTitle,
     MultipleCard,
-    Option,
     Recipients,
     SelectItem,
+    SelectOption,
     SubmitButton,
     Text,
     To,
@@ -70,7 +70,7 @@ CHOICE = MultipleCard(
         SelectItem(
             question_key="day",
             title="Day",
-            option_list=[Option(id="mon", text="Monday"), Option(id="tue", text="Tuesday")],
+            option_list=[SelectOption(id="mon", text="Monday"), SelectOption(id="tue", text="Tuesday")],
         )
     ],
     submit_button=SubmitButton(text="Choose", key="choose"),

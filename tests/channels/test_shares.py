@@ -48,7 +48,7 @@ def test_every_charge_is_in_the_list_of_the_accounts_limits(
 ) -> None:
     """Under the very subject, so that its use can be read; with the amount that is charged."""
     vendor = registry.channel(channel)
-    account = an_account(channel, limits={"calls_minute": 5} if channel == "youdu" else {}, share=0.5)
+    account = an_account(channel, limits={"calls_minute": 5} if channel == "youdu" else {}, limit_share=0.5)
     part = Part("j-0", "j", 0, kind, message, spec)
 
     charged = {(one.limit, one.subject) for one in vendor.limits(part, account) if one.limit.window_s}
@@ -105,14 +105,14 @@ def test_the_list_names_every_published_limit_by_a_row(channel: str) -> None:
 )
 def test_a_share_is_what_is_left_of_a_window(share: Any, limits: dict[str, int], amount: int) -> None:
     """Of the account's own amount where it has one; never less than one, and a limit that is off stays off."""
-    account = an_account("wecom_app", share=share, limits=limits)
+    account = an_account("wecom_app", limit_share=share, limits=limits)
 
     assert amount == account.amount_of(MINUTE)
 
 
 def test_a_share_leaves_alone_what_no_window_counts() -> None:
     """One call in flight is one."""
-    assert an_account("wecom_app", share=0.1).amount_of(IN_THE_AIR) == 1
+    assert an_account("wecom_app", limit_share=0.1).amount_of(IN_THE_AIR) == 1
 
 
 def test_half_of_a_day_is_half_of_the_accounts_cap() -> None:
@@ -120,7 +120,7 @@ def test_half_of_a_day_is_half_of_the_accounts_cap() -> None:
     vendor = registry.channel("wecom_app")
     part = Part("j-0", "j", 0, "send", TEXT, {"users": ["a"]})
 
-    charges = vendor.limits(part, an_account("wecom_app", share={"app_day": 0.5}))
+    charges = vendor.limits(part, an_account("wecom_app", limit_share={"app_day": 0.5}))
 
     assert {one.limit.name: one.limit.amount for one in charges} == {
         "member_minute": 30,

@@ -104,7 +104,7 @@ CODES = st.one_of(
     st.booleans(),
 )
 def test_nobody_is_lost_or_counted_twice(users, parties, tags, errcode, lists, in_doubt):
-    """Whatever the vendor answers: accepted + refused + undetermined + not sent + not yet = asked."""
+    """Whatever the vendor answers: accepted + refused + unknown + not sent + not yet = asked."""
     asked = To(users, parties, tags)
     reply = Reply(200, {}, json.dumps({"errcode": errcode, "errmsg": "x", "msgid": "m", **lists}).encode())
     made = part(spec=asked.to_json(), in_doubt=in_doubt)

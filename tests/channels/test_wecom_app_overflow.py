@@ -14,14 +14,14 @@ from worker.channels.checking.truncate import pieces, truncated
 from worker.channels.wecom_app import Markdown, MiniProgramNotice, MpNews, News, Raw, Text, TextCard, Video
 from worker.channels.wecom_app.changes import CreateChat
 from worker.domain.content.recipient import To
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 
 LINK = '<a href="https://ops.example.com/d/3">查看</a>'
 MD_LINK = "[日志](https://ci.example.com/9)"
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 
 
-def fit(message, overflow, kind=Kind.SEND, agent=None):
+def fit(message, overflow, kind=JobKind.SEND, agent=None):
     return CHANNEL.fit(kind, message.document(), agent or account(), overflow)
 
 
@@ -184,7 +184,7 @@ def test_what_cannot_be_shortened_is_refused(message, choice):
 
 def test_names_of_chats_and_odd_bodies():
     """A chat's name is truncated too; a body that is none is left for the check."""
-    document, notes = fit(CreateChat(name="群" * 60, userlist=["a", "b"]), "truncate", Kind.CREATE_CHAT)
+    document, notes = fit(CreateChat(name="群" * 60, userlist=["a", "b"]), "truncate", JobKind.CREATE_CHAT)
     odd = Raw(msgtype="text", body={"text": 5}).document()
 
     assert document["body"]["name"] == "群" * 49 + "…"

@@ -105,7 +105,7 @@ CODES = st.one_of(
 @QUICK
 @given(IDS, CODES, LISTS, st.one_of(st.none(), st.text(max_size=20), st.integers()))
 def test_nobody_is_lost_or_counted_twice(ids: list[str], errcode: int, failed: Any, msgid: Any):
-    """Whatever the vendor answers: accepted + refused + undetermined + not sent + not yet = asked."""
+    """Whatever the vendor answers: accepted + refused + unknown + not sent + not yet = asked."""
     asked = Customers({"lihua": ids})
     (spec,) = CHANNEL.split(draft(to=asked))
     made = part(spec=spec)

@@ -86,7 +86,7 @@ MODES = st.sampled_from(["strict", "partial", "partial-error", "unknown"])
 def test_nobody_is_lost_or_counted_twice(
     users: list[str], parties: list[int], errcode: int, errmsg: str, mode: str, in_doubt: bool
 ):
-    """Whatever the server answers: accepted + refused + undetermined + not sent + not yet = asked."""
+    """Whatever the server answers: accepted + refused + unknown + not sent + not yet = asked."""
     asked = To(users, parties)
     made = part(spec=asked.to_json(), in_doubt=in_doubt)
     answer = reply({"errcode": errcode, "errmsg": errmsg})
@@ -106,7 +106,7 @@ def test_nobody_is_lost_or_counted_twice(
     if isinstance(outcome, Unknown):
         assert outcome.held
         assert (0 if in_doubt else len(refused)) == len(found[RecipientStatus.REFUSED])
-        assert asked.count() == len(found[RecipientStatus.REFUSED]) + len(found[RecipientStatus.UNDETERMINED])
+        assert asked.count() == len(found[RecipientStatus.REFUSED]) + len(found[RecipientStatus.UNKNOWN])
     if isinstance(outcome, Progress):
         assert mode == "strict"
         assert asked == Recipients.from_json(dict(outcome.spec))

@@ -129,8 +129,8 @@ def test_the_recipients_add_up_at_every_moment(stand: Stand) -> None:
         stand.site.advance(40)
         stand.site.recover()
 
-    assert moments[0] == {"asked": 1, "not_yet": 1}
-    assert {"asked": 1, "undetermined": 1} in moments
+    assert moments[0] == {"asked": 1, "waiting": 1}
+    assert {"asked": 1, "unknown": 1} in moments
     for moment in moments:
         assert moment["asked"] == sum(moment.values()) - moment["asked"]
 

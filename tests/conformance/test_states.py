@@ -103,7 +103,7 @@ def test_unknown(stand: Stand) -> None:
     stand.site.run()
 
     assert stand.site.state(job) == "unknown"
-    assert counts(stand, job) == {"asked": 1, "undetermined": 1}
+    assert counts(stand, job) == {"asked": 1, "unknown": 1}
     assert len(stand.seen()) == 1
 
 
@@ -115,7 +115,7 @@ def test_expired(stand: Stand) -> None:
     stand.site.run()
 
     assert stand.site.state(job) == "expired"
-    assert counts(stand, job) == {"asked": 1, "not_sent": 1}
+    assert counts(stand, job) == {"asked": 1, "never_sent": 1}
     assert calls(stand.url, stand.case.path) == []
 
 

@@ -247,7 +247,7 @@ def test_a_mailing_is_paused_and_a_job_held(operator: Operator) -> None:
     operator.follows("docs/operations.md", "Pause")
 
     acts = [row["action"] for row in json.loads(operator.types(["audit", "--json"]))]
-    assert sorted(acts) == ["hold", "pause", "release", "resume"]
+    assert sorted(acts) == ["pause", "pause_jobs", "resume", "resume_jobs"]
     assert operator.states() == ["open"]
 
 

@@ -7,7 +7,14 @@ from tools.site.navigation import BESIDE_DOCS, pages
 from tools.site.stage import source_of
 
 NEVER_TRANSLATED = {
-    *("contributing.md", "common-changes.md", "tests-of-the-pipeline.md", "channels.md", "reference/way.md"),
+    *(
+        "contributing.md",
+        "common-changes.md",
+        "names.md",
+        "tests-of-the-pipeline.md",
+        "channels.md",
+        "reference/way.md",
+    ),
     "changelog.md",
 }
 """For those who change the program, whose code, tests and commits are in English."""

@@ -157,7 +157,7 @@ def test_every_key_is_read_by_a_process() -> None:
         ("console.users.NAME.role", "console"),
         ("database", "all"),
         ("delivery.lease_s", "worker"),
-        ("delivery.strike_s", "worker, receiver"),
+        ("delivery.rate_limit_block_s", "worker, receiver"),
         ("hooks", "worker, receiver, console, commands"),
         ("logs.format", "worker, receiver, console, commands"),
         ("notify.to[].account", "worker, commands"),
@@ -320,7 +320,7 @@ def test_a_signature_is_that_of_the_function() -> None:
     """With each parameter, its default, and what is returned; no object is shown as Python does."""
     text = text_of("reference/api.md", "en")
 
-    assert "wait_for(\n    source: Source,\n    job_id: JobId,\n    timeout_s: float = 30.0,\n    *,\n" in text
+    assert "wait_until_ended(\n    source: Source,\n    job_id: JobId,\n    timeout_s: float = 30.0,\n    *,\n" in text
     assert "text_hash(" in text
     assert " object at 0x" not in text
 

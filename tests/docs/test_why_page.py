@@ -13,7 +13,7 @@ import pytest
 
 from tests.docs.page import ROOT
 from tests.support.runtime import an_account, planted, refused
-from worker import WaitFor, why
+from worker import WaitReason, why
 from worker.cli.showing import why_lines
 from worker.language import translate
 from worker.outbox.engine.clock import DrivenClock
@@ -44,5 +44,5 @@ def test_the_page_shows_what_is_printed(
     if os.environ.get("WRITE_PAGES") == "1":
         path.write_text(SHOWN.sub(lambda _: printed, text), encoding="utf-8")
         return
-    assert told.waits[0].what == WaitFor.PARKED
+    assert told.waits[0].what == WaitReason.PARKED
     assert [printed] == SHOWN.findall(text), "write the page anew with WRITE_PAGES=1"

@@ -114,11 +114,11 @@ def texts(outbox: KitOutbox, whose: str = "lisi") -> list[str]:
 # -- in an outbox of the kit's own ------------------------------------------------------------------------------------
 
 
-def test_what_was_committed_is_seen_after_a_drain(outbox: KitOutbox) -> None:
+def test_what_was_committed_is_seen_after_a_delivery(outbox: KitOutbox) -> None:
     """The message arrives when the worker has run, and the job says so."""
     job = send(outbox)
     before = texts(outbox)
-    outbox.drain()
+    outbox.deliver()
 
     assert before == []
     assert texts(outbox) == ["hello"]
@@ -130,7 +130,7 @@ def test_what_was_rolled_back_is_never_seen(outbox: KitOutbox) -> None:
     with Session(outbox.engine) as session:
         enqueue(session, "hr", Text(content="hello"), "lisi")
         session.rollback()
-    outbox.drain()
+    outbox.deliver()
 
     assert outbox.jobs == []
     assert texts(outbox) == []
@@ -141,7 +141,7 @@ def test_an_open_transaction_is_named_and_not_waited_for(outbox: KitOutbox) -> N
     with Session(outbox.engine) as session:
         enqueue(session, "hr", Text(content="hello"), "lisi")
         with pytest.raises(AssertionError) as told:
-            outbox.drain()
+            outbox.deliver()
 
     assert str(told.value) == STILL_OPEN
 
@@ -149,10 +149,10 @@ def test_an_open_transaction_is_named_and_not_waited_for(outbox: KitOutbox) -> N
 def test_a_recall_takes_the_message_back(outbox: KitOutbox) -> None:
     """It stays in the inbox, marked as recalled."""
     job = send(outbox)
-    outbox.drain()
+    outbox.deliver()
     with outbox.session() as session:
         recall(session, job)
-    outbox.drain()
+    outbox.deliver()
 
     assert [one.recalled for one in outbox.inbox("lisi")] == [True]
 
@@ -160,7 +160,7 @@ def test_a_recall_takes_the_message_back(outbox: KitOutbox) -> None:
 def test_a_press_runs_the_applications_hook(outbox: KitOutbox) -> None:
     """With its card update delivered when the press returns."""
     card(outbox)
-    outbox.drain()
+    outbox.deliver()
     outbox.press("lisi", "approve")
 
     [shown] = outbox.inbox("lisi")
@@ -170,7 +170,7 @@ def test_a_press_runs_the_applications_hook(outbox: KitOutbox) -> None:
 def test_a_press_that_is_not_possible_says_why(outbox: KitOutbox) -> None:
     """No such button, as the simulator tells it."""
     card(outbox)
-    outbox.drain()
+    outbox.deliver()
 
     with pytest.raises(ValueError, match="no key 'refuse'"):
         outbox.press("lisi", "refuse")
@@ -189,11 +189,11 @@ def test_the_end_of_a_tag_runs_its_hook(outbox: KitOutbox) -> None:
         for person in ("ann", "bea"):
             enqueue(session, "hr", Text(content="hi"), [person], tags=["mailing-7"])
         enqueue(session, "hr", Text(content="hi"), ["carl"], tags=["mailing-7"], due_at=timedelta(hours=1))
-    outbox.drain()
+    outbox.deliver()
     before = texts(outbox, "boss")
     outbox.clock.advance(hours=1)
-    outbox.drain()
-    outbox.drain()
+    outbox.deliver()
+    outbox.deliver()
 
     assert before == []
     assert texts(outbox, "boss") == ["mailing-7: sent to 3"]
@@ -206,10 +206,10 @@ def test_the_error_of_a_hook_reaches_the_test(outbox: KitOutbox) -> None:
 
 
 def test_refused_recipients_end_a_job_as_partial(outbox: KitOutbox) -> None:
-    """And the hook for it runs in the same drain."""
+    """And the hook for it runs in the same delivery."""
     outbox.fault("refused recipients", "wangwu")
     job = send(outbox, to=["lisi", "wangwu"])
-    outbox.drain()
+    outbox.deliver()
 
     assert outbox.job(job).state == "partial"
     assert texts(outbox, "boss") == ["some did not get it"]
@@ -217,14 +217,14 @@ def test_refused_recipients_end_a_job_as_partial(outbox: KitOutbox) -> None:
 
 @pytest.mark.parametrize("path", [None, UPLOAD])
 @pytest.mark.parametrize("fault", [*NAMED, "unreachable", "502", "429", 45009])
-def test_after_one_fault_a_drain_comes_to_an_end(outbox: KitOutbox, fault: str | int, path: str | None) -> None:
+def test_after_one_fault_a_delivery_comes_to_an_end(outbox: KitOutbox, fault: str | int, path: str | None) -> None:
     """Each by its name, on a send and on the upload before it: nothing is left to do within ten minutes."""
     outbox.fault(fault, path=path)
     with outbox.session() as session:
         job = enqueue(session, "hr", Image(file=File(PNG, "a.png")), "lisi").id
-    outbox.drain()
+    outbox.deliver()
     calls = len(outbox.calls())
-    outbox.drain(within=0)
+    outbox.deliver(within=0)
 
     assert calls == len(outbox.calls())
     assert outbox.job(job).state in ("accepted", "rejected", "unknown", "open")
@@ -236,7 +236,7 @@ def test_a_502_on_an_upload_is_repeated_until_the_picture_is_seen(outbox: KitOut
     outbox.fault("502", path=UPLOAD)
     with outbox.session() as session:
         enqueue(session, "hr", Image(file=File(PNG, "a.png")), "lisi")
-    outbox.drain()
+    outbox.deliver()
 
     assert len(outbox.calls(UPLOAD)) == 2
     assert len(outbox.inbox("lisi")) == 1
@@ -247,7 +247,7 @@ def test_a_timeout_without_an_answer_is_sent_again_by_the_duplicate_check(outbox
     """The answer was lost, the repeat is suppressed by the vendor: it is seen once."""
     outbox.fault("answer lost")
     job = send(outbox)
-    outbox.drain()
+    outbox.deliver()
 
     assert outbox.job(job).state == "accepted"
     assert texts(outbox) == ["hello"]
@@ -260,26 +260,26 @@ def test_an_unknown_fault_names_those_that_there_are(outbox: KitOutbox) -> None:
 
 
 def test_a_job_that_is_rescheduled_waits_until_the_test_moves_the_clock(outbox: KitOutbox, clock: KitClock) -> None:
-    """As one that was enqueued for then, though a drain moves the clock over waits of the worker's own."""
+    """As one that was enqueued for then, though `deliver` moves the clock over waits of the worker's own."""
     job, database = send(outbox), Database(outbox.engine)
     found = find_waiting(JobFilter(ids=[job]), database=database)
     reschedule(found, due_at=60, person="zhang", database=database)
-    outbox.drain()
+    outbox.deliver()
     before = texts(outbox)
     clock.advance(minutes=1)
-    outbox.drain()
+    outbox.deliver()
 
     assert before == []
     assert texts(outbox) == ["hello"]
 
 
 def test_a_job_for_later_waits_until_the_test_moves_the_clock(outbox: KitOutbox, clock: KitClock) -> None:
-    """A drain never passes over a time that the application asked for."""
+    """`deliver` never passes over a time that the application asked for."""
     send(outbox, due_at=60)
-    outbox.drain()
+    outbox.deliver()
     before = texts(outbox)
     clock.advance(minutes=1)
-    outbox.drain()
+    outbox.deliver()
 
     assert before == []
     assert texts(outbox) == ["hello"]
@@ -289,10 +289,10 @@ def test_a_job_for_later_waits_until_the_test_moves_the_clock(outbox: KitOutbox,
 def test_the_worker_goes_on_after_any_move_of_the_clock(outbox: KitOutbox, clock: KitClock, seconds: float) -> None:
     """Whichever of its leases have run out by then, and which have not."""
     send(outbox, "before")
-    outbox.drain()
+    outbox.deliver()
     clock.advance(seconds)
     send(outbox, "after")
-    outbox.drain(within=0)
+    outbox.deliver(within=0)
 
     assert texts(outbox) == ["before", "after"]
 
@@ -313,7 +313,7 @@ def test_every_channel_of_the_settings_is_played(outbox: KitOutbox) -> None:
         enqueue(session, "sales", external.Campaign(text="new shoes"), Customers({"zhangsan": ["wm1"]}))
         enqueue(session, "desk", youdu.Text(content="lunch"), To(["lisi"]))
         enqueue(session, "desk", youdu.PopWindow(url="https://example.com"), To(["lisi"]))
-    outbox.drain()
+    outbox.deliver()
 
     assert [job.state if job.account != "sales" else "accepted" for job in outbox.jobs] == ["accepted"] * 4
     assert texts(outbox, "wr1") == ["disk full"]
@@ -326,10 +326,10 @@ def test_the_chat_of_an_application_is_read_by_its_chatid(outbox: KitOutbox) -> 
     """As a webhook's chat is, and as its members read it."""
     with outbox.session() as session:
         enqueue(session, "hr", CreateChat(chatid="duty", name="Duty", userlist=["lisi", "zhangsan"]))
-    outbox.drain()
+    outbox.deliver()
     with outbox.session() as session:
         enqueue(session, "hr", Text(content="night shift"), AppChat("duty"))
-    outbox.drain()
+    outbox.deliver()
 
     assert [texts(outbox, "duty"), texts(outbox, "lisi")] == [["night shift"]] * 2
 
@@ -340,7 +340,7 @@ def test_a_reset_leaves_the_clock_the_accounts_and_their_callbacks(
 ) -> None:
     """The vendor has forgotten what was sent, and goes on in the test's own time and process."""
     send(outbox)
-    outbox.drain()
+    outbox.deliver()
     clock.advance(days=3)
     outbox.control("POST", "reset", body)
     after = texts(outbox)
@@ -360,7 +360,7 @@ def test_a_webhooks_button_is_pressed_in_its_chat(outbox: KitOutbox) -> None:
     )
     with outbox.session() as session:
         enqueue(session, "alerts", message, Chats("wr1"))
-    outbox.drain()
+    outbox.deliver()
     outbox.press("lisi", "ack", chat="wr1")
 
     with Session(outbox.engine) as session:
@@ -377,7 +377,7 @@ def test_a_button_is_pressed_though_another_webhook_spoke_since(sqlite_database:
         for account, message in (("alerts", asking), ("news", webhook.Text(content="lunch"))):
             with Session(sqlite_database.engine) as session, session.begin():
                 enqueue(session, account, message, Chats("wr1"))
-            outbox.drain()
+            outbox.deliver()
         outbox.press("lisi", "ack", chat="wr1")
 
         with Session(sqlite_database.engine) as session:
@@ -389,7 +389,7 @@ def test_files_by_url_come_from_the_tests_pages(outbox: KitOutbox) -> None:
     outbox.pages["https://files.example.com/a.png"] = PNG
     with outbox.session() as session:
         enqueue(session, "hr", Image(file=File.from_url("https://files.example.com/a.png")), "lisi")
-    outbox.drain()
+    outbox.deliver()
 
     assert [one.type for one in outbox.inbox("lisi")] == ["image"]
 
@@ -410,10 +410,10 @@ def test_a_test_that_is_rolled_back_leaves_nothing(engine: Engine, tmp_path: Pat
         with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
             enqueue(session, "hr", Text(content="hello"), ["lisi", "ghost"])
             session.commit()
-            outbox.drain()
+            outbox.deliver()
             enqueue(session, "hr", Text(content="taken back"), "lisi")
             session.rollback()
-            outbox.drain()
+            outbox.deliver()
             seen, states = texts(outbox), [job.state for job in outbox.jobs]
         session.close()
         whole.rollback()
@@ -458,7 +458,7 @@ def test_an_engine_is_used_as_it_is(database: Database, tmp_path: Path) -> None:
         with Session(database.engine) as session:
             enqueue(session, "anything", Text(content="hello"), "lisi")
             session.commit()
-        outbox.drain()
+        outbox.deliver()
 
         assert texts(outbox) == ["hello"]
 
@@ -471,7 +471,7 @@ def test_the_tables_are_made_where_they_are_missing(in_memory: bool, tmp_path: P
         with Session(own) as session:
             enqueue(session, "hr", Text(content="hello"), "lisi")
             session.commit()
-        outbox.drain()
+        outbox.deliver()
 
         assert texts(outbox) == ["hello"]
     own.dispose()
@@ -487,7 +487,7 @@ def test_an_asynchronous_session_is_awaited(sqlite_database: Database, tmp_path:
             with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
                 await enqueue(session, "hr", Text(content="hello"), "lisi")
                 await outbox.assert_enqueued("hr", containing="hello")
-                await outbox.drain()
+                await outbox.deliver()
                 seen, jobs = texts(outbox), len(await outbox.jobs)
             await connection.rollback()
         await own.dispose()
@@ -505,7 +505,7 @@ async def heard_in_a_savepoint(own: AsyncEngine, folder: Path, settings: Path, *
                 outbox.fault(fault)
             await enqueue(session, "hr", Text(content="hello"), "lisi")
             await session.commit()
-            await outbox.drain()
+            await outbox.deliver()
             seen = texts(outbox)
         await transaction.rollback()
     await own.dispose()
@@ -651,6 +651,6 @@ def test_the_apps_of_a_provider_send_without_their_suite(database: Database, tmp
             enqueue(session, "app", Text(content="hello"), "lisi")
             enqueue(session, "sales", external.Campaign(text="hello"), Customers({"ann": ["wm1"]}))
             session.commit()
-        outbox.drain()
+        outbox.deliver()
 
         assert [job.state for job in outbox.jobs] == ["accepted"] * 2

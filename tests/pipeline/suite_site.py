@@ -40,7 +40,7 @@ def a_suite(url: str, secret: str = SECRET, before: str = "", **settings: Any) -
     callback = {"token": Secret(lambda: TOKEN), "aes_key": Secret(lambda: AES_KEY)}
     given = {"suite_id": SUITE, "callback": callback, **settings}
     previous = a_suite(url, before) if before else None
-    return Account("oursuite", "wecom_suite", url, given, Secret(lambda: secret), previous=previous)
+    return Account("oursuite", "wecom_suite", url, given, Secret(lambda: secret), previous_credentials=previous)
 
 
 def a_customer(url: str, name: str = "acme", agentid: int = 7, **fields: Any) -> Account:

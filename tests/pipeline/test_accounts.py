@@ -155,15 +155,15 @@ def test_a_rotation_keeps_what_was_valid_before(settings: Settings, accounts: tu
         acts.rotate_account("acme", {"secret": new}, settings=settings, **BY)
         ticks.advance(POLL_S)
         account = known.get("acme")
-        assert account.previous is not None
-        assert (new, old) == (secret_of(account), secret_of(account.previous))
-        assert account.previous.settings["callback"]["token"].read() == "callback-token"
+        assert account.previous_credentials is not None
+        assert (new, old) == (secret_of(account), secret_of(account.previous_credentials))
+        assert account.previous_credentials.settings["callback"]["token"].read() == "callback-token"
     acts.rotate_account("acme", {"callback": {**CALLBACK, "token": "another"}}, settings=settings, **BY)
     ticks.advance(POLL_S)
     account = known.get("acme")
-    assert account.previous is not None
-    assert (secret_of(account), secret_of(account.previous)) == ("three", "two")
-    tokens = [one.settings["callback"]["token"].read() for one in (account, account.previous)]
+    assert account.previous_credentials is not None
+    assert (secret_of(account), secret_of(account.previous_credentials)) == ("three", "two")
+    tokens = [one.settings["callback"]["token"].read() for one in (account, account.previous_credentials)]
     assert tokens == ["another", "callback-token"]
     with pytest.raises(ConfigurationError, match="corpid cannot be rotated; give secret or callback"):
         acts.rotate_account("acme", {"corpid": "x"}, settings=settings, **BY)
@@ -352,7 +352,7 @@ def test_a_wrong_account_waits_and_comes_back(site: Site, wrong: Account, said: 
 def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None:
     """Until the vendor takes it; nothing is parked."""
     before = an_account()
-    site.accounts.replace(replace(an_account(), secret=Secret(lambda: "not valid yet"), previous=before))
+    site.accounts.replace(replace(an_account(), secret=Secret(lambda: "not valid yet"), previous_credentials=before))
     site.forget_tokens()
     site.vendor.says_for_tokens(refused(40001, "invalid credential"))
     job = site.send("in a rotation")
@@ -414,7 +414,7 @@ def test_what_waits_for_a_token_is_tried_at_once_with_other_settings(site: Site)
 
 def test_credentials_of_before_that_are_the_same_are_not_asked_with(site: Site) -> None:
     """Only the callback was rotated: a refused secret parks the account after one gettoken, as without a rotation."""
-    site.accounts.replace(replace(an_account(), previous=an_account()))
+    site.accounts.replace(replace(an_account(), previous_credentials=an_account()))
     site.forget_tokens()
     site.vendor.says_for_tokens(*[refused(40001, "invalid credential")] * 50)
     before = site.vendor.tokens

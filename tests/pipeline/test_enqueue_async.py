@@ -53,7 +53,7 @@ def test_async_session_and_connection(database_url: str) -> None:
             again = await worker.enqueue(session, "hr", HELLO, ANN, dedupe_key="k")
             many = await worker.enqueue_many(session, [NewJob("hr", HELLO, ANN) for _ in range(3)])
             assert (ref.id, False, 3) == (again.id, again.created, len(many))
-            assert (await worker.get_job(session, ref.id)).counts.not_yet == 1
+            assert (await worker.get_job(session, ref.id)).counts.waiting == 1
             with pytest.raises(CheckFailed):
                 await worker.enqueue(session, "hr", Text(content=""), ANN)
             await session.commit()

@@ -49,10 +49,10 @@ def index(site: Site) -> None:
         pass
 
 
-def found(site: Site, *, state: Any = None, limit: int = 50, before: str | None = None, **fields: Any) -> list[str]:
+def found(site: Site, *, state: Any = None, limit: int = 50, page_after: str | None = None, **fields: Any) -> list[str]:
     wanted = JobFilter(**fields) if fields else None
     with site.database.reading() as connection:
-        page = find_jobs(connection, wanted, state=state, limit=limit, before=before)
+        page = find_jobs(connection, wanted, state=state, limit=limit, page_after=page_after)
         return [job.id for job in page.jobs]
 
 
@@ -160,10 +160,10 @@ def test_pages_go_on_where_the_one_before_ended(site: Site, stage: str) -> None:
     STAGES[stage](site)
     jobs += [site.send(str(n), tags=["many"]) for n in range(7, 10)]
 
-    pages, before = list[list[str]](), None
-    while page := found(site, tag="many", limit=3, before=before):
+    pages, last = list[list[str]](), None
+    while page := found(site, tag="many", limit=3, page_after=last):
         pages.append(page)
-        before = page[-1]
+        last = page[-1]
 
     assert list(reversed(jobs)) == [job for page in pages for job in page]
     assert [len(page) for page in pages] == [3, 3, 3, 1]
@@ -180,19 +180,16 @@ def test_pages_go_on_oldest_first_too(site: Site, stage: str, fields: dict[str, 
     STAGES[stage](site)
     jobs += [site.send(str(n), tags=["many"], due_at=at(site) + HOUR) for n in range(7, 10)]
 
-    pages, after = list[list[str]](), None
+    pages, last = list[list[str]](), None
     with site.database.reading() as connection:
         while True:
             wanted = JobFilter(**fields) if fields else None
-            page = find_jobs(connection, wanted, limit=3, after=after, oldest_first=True)
+            page = find_jobs(connection, wanted, limit=3, page_after=last, oldest_first=True)
             pages.append([job.id for job in page.jobs])
-            if (after := page.after) is None:
+            if (last := page.page_after) is None:
                 break
-            assert page.before is None
 
     assert jobs == [job for page in pages for job in page]
-    with site.database.reading() as connection, pytest.raises(CheckFailed, match="a place in a list"):
-        find_jobs(connection, after=jobs[0])
 
 
 @pytest.mark.every_database
@@ -212,7 +209,7 @@ def test_a_page_that_would_read_too_much_says_so(site: Site, monkeypatch: pytest
         assert (page.jobs, page.is_cut_short) == ((), True)
         looks = 0
         while not page.jobs:
-            page = find_jobs(connection, JobFilter(channel="wecom_webhook"), limit=1, before=page.before)
+            page = find_jobs(connection, JobFilter(channel="wecom_webhook"), limit=1, page_after=page.page_after)
             looks += 1
         assert ([job.id for job in page.jobs], looks) == ([old], 1)
         assert [old] == [job.id for job in find_jobs(connection, JobFilter(account="alerts"), limit=1).jobs], (

@@ -265,7 +265,7 @@ def test_an_answer_that_leaves_some_open_names_the_others_and_is_held(site: Site
 
 
 def test_a_refusal_beside_an_older_doubt_names_nobody(site: Site) -> None:
-    """The call in doubt may have reached them: they are undetermined, and not among the failures."""
+    """The call in doubt may have reached them: they are unknown, and not among the failures."""
     job = site.send(to=To("lisi|Ghost"))
     do(site, a_mark(job))
     do(site, an_end(job, Unknown("cut")))

@@ -35,7 +35,7 @@ from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
-from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_event, on_job_done, on_message
+from worker.hooks.registry import ApplicationHooks, load_hooks, on_callback, on_card_action, on_job_done, on_message
 from worker.hooks.runs import BUSY_RETRY_S, MAX_RUNS, MORE, HookRuns, hook_threads
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -67,7 +67,9 @@ class Hall:
         store = CallbackStore(site.database, Settings(hooks="shop.hooks"), site.accounts).store
         self.receiver = Receiver({"hr": door}.get, store, now=lambda: NOW)
         self.runs = self.process()
-        self.offers = HookOffers(site.database, self.messages.extend, threads=4, offer_s=5, monotonic=site.ticks)
+        self.offers = HookOffers(
+            site.database, self.messages.extend, threads=4, republish_after_s=5, monotonic=site.ticks
+        )
 
     def process(self, holder: str | None = None, may_act: Callable[[], bool] = lambda: True) -> HookRuns:
         """The runs of this process, or of another one."""
@@ -1048,7 +1050,8 @@ def test_a_message_reaches_its_hook_once(hall: MakeHall) -> None:
     heard: list[MessageReceived] = []
     told: list[CallbackReceived] = []
     here = hall(
-        on_message(lambda message, session: heard.append(message)), on_event(lambda event, session: told.append(event))
+        on_message(lambda message, session: heard.append(message)),
+        on_callback(lambda event, session: told.append(event)),
     )
     here.site.advance(5)
     for _ in range(2):
@@ -1073,9 +1076,9 @@ def test_any_other_callback_reaches_its_hook(hall: MakeHall) -> None:
     everything: list[CallbackReceived] = []
     elsewhere: list[CallbackReceived] = []
     here = hall(
-        on_event(events=["click"])(lambda event, session: clicks.append(event)),
-        on_event(lambda event, session: everything.append(event)),
-        on_event(accounts=["it"])(lambda event, session: elsewhere.append(event)),
+        on_callback(events=["click"])(lambda event, session: clicks.append(event)),
+        on_callback(lambda event, session: everything.append(event)),
+        on_callback(accounts=["it"])(lambda event, session: elsewhere.append(event)),
     )
     here.says("MsgType=event", "Event=subscribe")
     here.says("MsgType=event", "Event=click", "EventKey=menu-1")

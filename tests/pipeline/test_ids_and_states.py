@@ -35,7 +35,7 @@ NAMING: dict[str, Callable[[Connection, Any], Any]] = {
     "recall": worker.recall,
     "update_card": lambda connection, job: worker.update_card(connection, job, CardUpdate(replace_name="x")),
     "replay": lambda connection, job: _replay(connection, job),
-    "find_jobs": lambda connection, job: worker.find_jobs(connection, before=job),
+    "find_jobs": lambda connection, job: worker.find_jobs(connection, page_after=job),
 }
 OTHERS: dict[str, Callable[[Connection, Any], Any]] = {
     "resend_failed": worker.resend_failed,
@@ -85,7 +85,7 @@ def test_a_state_is_named_by_itself_or_by_its_word(site: Site) -> None:
             assert [job] == [found.id for found in worker.find_jobs(connection, state=one).jobs]
         assert worker.find_jobs(connection, state="accepted").jobs == ()
 
-    assert job == worker.wait_for(site.database, uuid.UUID(job), 0, states="open").id
+    assert job == worker.wait_until_ended(site.database, uuid.UUID(job), 0, states="open").id
 
 
 @pytest.mark.parametrize("wrong", ["opened", "OPEN", 3, ["open", "done"], b"open"], ids=range(5))
@@ -95,7 +95,7 @@ def test_what_is_no_state_is_refused_and_the_words_are_named(site: Site, wrong: 
         with pytest.raises(CheckFailed, match="one of open, accepted") as refused:
             worker.find_jobs(connection, state=wrong)
         with pytest.raises(CheckFailed, match="states: is not a state"):
-            worker.wait_for(site.database, "0" * 32, 0, states=wrong)
+            worker.wait_until_ended(site.database, "0" * 32, 0, states=wrong)
     with pytest.raises(ConfigurationError, match="on_job_done: states"):
         on_job_done(states=wrong)
 

@@ -14,7 +14,7 @@ from worker.control.cancel import cancel, find_open
 from worker.control.command import TargetKind
 from worker.control.commands import COMMANDS
 from worker.control.job_status import JobStatus, read_job_status
-from worker.control.pause import hold
+from worker.control.pause import pause_jobs
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.outbox.engine.clock import DrivenClock
@@ -58,7 +58,7 @@ def in_every_state(site: Site) -> dict[str, str]:
     site.sql("update worker_parts set not_before = null where job_id = :job", job=jobs["held in doubt"])
     for name in ("waits", "held", "cancelled", "withdrawn"):
         jobs[name] = site.send(name, due_at=3600)
-    hold([jobs["held"]], **by)
+    pause_jobs([jobs["held"]], **by)
     cancel(find_open(JobFilter(ids=[jobs["cancelled"]]), database=site.database), **by)
     site.sql("update worker_jobs set cancelled_at = created_at where id = :job", job=jobs["withdrawn"])
     found: Any = correct.find_correctable(
@@ -94,8 +94,10 @@ def test_a_command_has_something_to_do_where_its_search_finds_the_job(site: Site
     assert found not in (set(), set(jobs))
 
 
-@pytest.mark.parametrize(("name", "expected"), [("hold", {"waits", "settles"}), ("release", {"held"}), ("skip", set())])
-def test_a_job_is_held_or_released_or_skipped(site: Site, name: str, expected: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "expected"), [("pause_jobs", {"waits", "settles"}), ("resume_jobs", {"held"}), ("skip", set())]
+)
+def test_a_job_is_paused_or_resumed_or_skipped(site: Site, name: str, expected: set[str]) -> None:
     """What is held is released; what has ended is neither; and what stands in no order holds up nobody."""
     command, jobs = COMMANDS[name], in_every_state(site)
 

@@ -331,7 +331,7 @@ def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
 
 
 def test_a_lane_counts_as_silent_no_earlier_than_it_is_forgotten() -> None:
-    """A longer `silence_s` keeps the last success as long."""
+    """A longer `cold_after_s` keeps the last success as long."""
     ticks = Ticks()
     lane_states = LaneStates(ticks, 300)
     used(lane_states, "hr:1")

@@ -74,8 +74,8 @@ def test_each_job_part_and_recipient_is_in_one_stage(site: Site) -> None:
         "waiting": (1, 1, 2),
         "sent": (2, 2, 2),
         "refused": (1, 1, 2),
-        "in_doubt": (1, 1, 1),
-        "not_sent": (1, 1, 1),
+        "unknown": (1, 1, 1),
+        "never_sent": (1, 1, 1),
     }
     assert expected == before
     assert expected == after

@@ -68,7 +68,7 @@ def by_status(site: Site, job: str) -> dict[RecipientStatus, tuple[str, ...]]:
     with site.database.reading() as connection:
         counts = worker.get_job(connection, job).counts
         stands = {status: tuple(worker.recipients(connection, job, status)) for status in RecipientStatus}
-    total = counts.accepted + counts.refused + counts.undetermined + counts.not_sent + counts.not_yet
+    total = counts.accepted + counts.refused + counts.unknown + counts.never_sent + counts.waiting
     assert counts.asked == total
     return {status: who for status, who in stands.items() if who}
 
@@ -103,7 +103,7 @@ def test_members_with_room_get_it_now_by_name_and_the_others_later(runtime: Runt
     site.ring(job)
 
     assert addressed(site, "news") == [{"touser": "emil|BERT|dora"}]
-    assert by_status(site, job) == {RecipientStatus.ACCEPTED: ("emil", "BERT"), RecipientStatus.NOT_YET: ("12", "4")}
+    assert by_status(site, job) == {RecipientStatus.ACCEPTED: ("emil", "BERT"), RecipientStatus.WAITING: ("12", "4")}
     site.advance(61)
     site.ring(job)
     assert addressed(site, "news")[1:] == [{"touser": "Anna"}]
@@ -119,7 +119,7 @@ def test_everybody_is_sent_to_by_name_where_one_has_no_room(runtime: Runtime) ->
     site.ring(job := site.send("news", Everyone()))
 
     assert addressed(site, "news") == [{"touser": "anna|bert"}]
-    assert by_status(site, job) == {RecipientStatus.NOT_YET: ("@all",)}
+    assert by_status(site, job) == {RecipientStatus.WAITING: ("@all",)}
 
 
 def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(runtime: Runtime) -> None:

@@ -54,7 +54,7 @@ def counts(site: Site, job: str) -> dict[str, int]:
     """How the recipients of a job stand."""
     with site.database.reading() as connection:
         found = get_job(connection, job).counts
-    return {name: value for name in ("asked", "accepted", "refused", "undetermined") if (value := getattr(found, name))}
+    return {name: value for name in ("asked", "accepted", "refused", "unknown") if (value := getattr(found, name))}
 
 
 def problem(site: Site, ask) -> str:  # type: ignore[no-untyped-def]
@@ -174,7 +174,7 @@ def test_a_send_to_a_chat_in_doubt_is_held(site: Site) -> None:
     site.run()
 
     assert len(site.bodies(CHAT_SEND)) == 2
-    assert counts(site, job) == {"asked": 2, "accepted": 1, "undetermined": 1}
+    assert counts(site, job) == {"asked": 2, "accepted": 1, "unknown": 1}
 
 
 def test_a_chat_that_refuses_is_sent_to_again_alone(site: Site) -> None:

@@ -17,7 +17,7 @@ from worker.control.audit import CommandResult
 from worker.control.cancel import cancel, find_open
 from worker.control.correct import correct_jobs, find_correctable
 from worker.control.move import MovableJobs, find_movable, move_jobs
-from worker.control.pause import hold, pause, release, resume
+from worker.control.pause import pause, pause_jobs, resume, resume_jobs
 from worker.control.recall import find_sent, recall_jobs
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.outbox.engine.clock import DrivenClock
@@ -219,14 +219,14 @@ def test_a_doorbell_of_its_old_lane_is_empty(site: Site) -> None:
 def test_what_a_person_decides_before_or_after_holds(site: Site) -> None:
     """It is one job: a hold, a cancel and a recall find it by its id, whichever came first."""
     held, then_held, then_gone, back = (site.send(name, name) for name in ("held", "then", "gone", "back"))
-    hold([held], person="li", database=site.database)
+    pause_jobs([held], person="li", database=site.database)
     selection = found(site)
     cancel_first = site.send("first", "first")
     late = found(site, only(cancel_first))
     cancel(find_open(only(cancel_first), database=site.database), person="li", database=site.database)
 
     carry_out(site, selection)
-    hold([then_held], person="li", database=site.database)
+    pause_jobs([then_held], person="li", database=site.database)
     cancel(find_open(only(then_gone), database=site.database), person="li", database=site.database)
     site.recall(back)
     result = carry_out(site, late)
@@ -234,7 +234,7 @@ def test_what_a_person_decides_before_or_after_holds(site: Site) -> None:
 
     assert addressed(site) == []
     assert list(result.notes) == [cancel_first]
-    release([held, then_held], person="li", database=site.database)
+    resume_jobs([held, then_held], person="li", database=site.database)
     site.recover()
     site.run()
     assert sorted(addressed(site)) == [("held", 8), ("then", 8)]

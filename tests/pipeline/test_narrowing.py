@@ -54,7 +54,7 @@ def counts(site: Site, job: str) -> Any:
     """The job's counts, which add up, and its counters, which are those of its parts."""
     with site.database.reading() as connection:
         found = worker.get_job(connection, job).counts
-    shared = found.accepted + found.refused + found.undetermined + found.not_sent + found.not_yet
+    shared = found.accepted + found.refused + found.unknown + found.never_sent + found.waiting
     assert found.asked == shared
     row = site.job(job)
     states = Counter(part.state for part in parts(site, job))
@@ -74,7 +74,7 @@ def test_those_with_room_go_at_once_and_the_others_when_they_have_some(site: Sit
 
     assert Counter(people) == told(site, "news")
     found = counts(site, job)
-    assert (found.asked, found.accepted, found.not_yet) == (1_000, 998, 2)
+    assert (found.asked, found.accepted, found.waiting) == (1_000, 998, 2)
     later = parts(site, job)[1]
     assert 60 * SECOND <= later.not_before - site.clock.micros < 61 * SECOND
     assert (later.reason, later.tries) == ("limit member_minute is used up", 0)
@@ -198,7 +198,7 @@ def test_a_crash_right_after_leaves_two_parts_that_are_both_sent(site: Site) -> 
         site.ring(job)
     site.runtime.checkpoint = lambda label: None
     assert told(site, "news") == {}
-    assert counts(site, job).not_yet == 2
+    assert counts(site, job).waiting == 2
 
     site.advance(61)
     site.ring(job)
@@ -336,7 +336,7 @@ def test_a_recall_stops_the_later_part(site: Site) -> None:
 
     assert [site.state(job, n) for n in (0, 1)] == ["accepted", "cancelled"]
     assert len(site.calls("/cgi-bin/message/recall")) == 1
-    assert (counts(site, job).accepted, counts(site, job).not_sent) == (1, 1)
+    assert (counts(site, job).accepted, counts(site, job).never_sent) == (1, 1)
 
 
 def test_while_a_recall_is_on_its_way_nothing_is_taken_apart(site: Site) -> None:

@@ -261,7 +261,7 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize("on_gap", ["hold", "skip"])
+@pytest.mark.parametrize("on_gap", ["wait", "skip"])
 @pytest.mark.parametrize(("outcome", "goes_on", "goes_on_when_skipped"), ENDS)
 def test_what_an_end_means_for_those_behind(
     site: Site, outcome: Outcome, goes_on: bool, goes_on_when_skipped: bool, on_gap: str
@@ -317,7 +317,7 @@ def test_what_is_in_flight_or_unordered_is_not_skipped(site: Site) -> None:
 
 @pytest.mark.every_database
 @pytest.mark.parametrize("scope", ["lane", "account"])
-@pytest.mark.parametrize(("on_gap", "goes_on"), [("hold", False), ("skip", True)])
+@pytest.mark.parametrize(("on_gap", "goes_on"), [("wait", False), ("skip", True)])
 def test_a_parked_one_keeps_its_order_waiting_unless_it_may_be_skipped(
     site: Site, scope: str, on_gap: str, goes_on: bool
 ) -> None:

@@ -15,7 +15,7 @@ from worker.config.settings import RetentionSettings, Settings
 from worker.control import pause as pausing
 from worker.control.audit import list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.pause import drain, hold, list_pauses, pause, release, resume
+from worker.control.pause import list_pauses, pause, pause_jobs, resume, resume_jobs, wait_for_calls
 from worker.delivery.maintenance.housekeeping import Housekeeping
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import CheckFailed, WorkerError
@@ -187,7 +187,7 @@ def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
     """However many of its parts stand before it, also where the lane begins with one call: none of them is offered."""
     waiting = [site.send(f"{n}", tags=["lunch"]) for n in range(40)]
     other = site.send("other")
-    site.relay = site.new_relay(silence_s=60)
+    site.relay = site.new_relay(cold_after_s=60)
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run(6)
 
@@ -209,7 +209,7 @@ def test_what_the_broker_lost_stands_in_nobodys_way(site: Site, is_held: bool) -
     offered = [site.part(job).offered_until is not None for job in waiting]
     site.publish = site.rings.extend
     if is_held:
-        hold(waiting, person="zhang", why="", database=site.database)
+        pause_jobs(waiting, person="zhang", why="", database=site.database)
     else:
         paused_by_zhang(site, JobFilter(tag="campaign"))
     others = [site.send(f"other {n}") for n in range(3)]
@@ -274,7 +274,7 @@ def test_a_probe_is_found_behind_many_that_may_not_go(site: Site, kept: str, acc
     if kept == "paused":
         paused_by_zhang(site, JobFilter(tag="lunch"))
     elif kept == "held":
-        hold(waiting, person="zhang", why="", database=site.database)
+        pause_jobs(waiting, person="zhang", why="", database=site.database)
     else:
         # All behind one that is in flight for long.
         site.sql("update worker_parts set state = 1 where job_id = :job", job=first)
@@ -461,12 +461,12 @@ def test_a_piece_behind_a_parked_one_looks_again(site: Site) -> None:
 def test_a_held_job_waits_until_it_is_released(site: Site) -> None:
     """And no other of its kind."""
     job, other = site.send("held"), site.send("other")
-    held = hold([job], person="zhang", why="ask legal", database=site.database)
-    again = hold([job, other], person="zhang", why="ask legal", database=site.database)
+    held = pause_jobs([job], person="zhang", why="ask legal", database=site.database)
+    again = pause_jobs([job, other], person="zhang", why="ask legal", database=site.database)
     site.run()
     waiting = sent(site)
-    released = release([job, other], person="li", why="", database=site.database)
-    nothing = release([job], person="li", why="", database=site.database)
+    released = resume_jobs([job, other], person="li", why="", database=site.database)
+    nothing = resume_jobs([job], person="li", why="", database=site.database)
     site.recover()
     site.advance(2)
     site.run()
@@ -482,7 +482,7 @@ def test_a_held_recall_waits_too(site: Site) -> None:
     job = site.send()
     site.run()
     recall = site.recall(job)
-    hold([recall], person="zhang", why="", database=site.database)
+    pause_jobs([recall], person="zhang", why="", database=site.database)
     site.run()
 
     assert (len(site.bodies(RECALL)), site.job(recall).state) == (0, "open")
@@ -493,23 +493,23 @@ def test_what_has_ended_is_not_held(site: Site) -> None:
     job = site.send()
     site.run()
 
-    held = hold([job], person="zhang", why="", database=site.database)
+    held = pause_jobs([job], person="zhang", why="", database=site.database)
 
     assert (held.jobs, held.counts, site.rows("select id from worker_pauses")) == ((), {"unchanged": 1}, [])
     waiting = site.send("waiting")
     with pytest.raises(CheckFailed, match="ids: name jobs that do not exist: 0000"):
-        hold([waiting, "0" * 32], person="zhang", why="", database=site.database)
+        pause_jobs([waiting, "0" * 32], person="zhang", why="", database=site.database)
     with pytest.raises(CheckFailed, match="ids: name single parts"):
-        release([part_id(waiting, 0)], person="zhang", why="", database=site.database)
+        resume_jobs([part_id(waiting, 0)], person="zhang", why="", database=site.database)
     assert site.rows("select id from worker_pauses") == []
 
 
 def test_a_hold_ends_with_its_job(site: Site) -> None:
     """Housekeeping ends it; and what retention has deleted can still be released."""
     ended, gone, open_ = (site.send(f"{n}", due_at=DAY) for n in range(3))
-    hold([ended, gone, open_], person="zhang", why="", database=site.database)
+    pause_jobs([ended, gone, open_], person="zhang", why="", database=site.database)
     site.sql("delete from worker_jobs where id = :job", job=gone)
-    released = release([gone], person="zhang", why="", database=site.database)
+    released = resume_jobs([gone], person="zhang", why="", database=site.database)
     site.sql("update worker_jobs set state = 7 where id = :job", job=ended)
     keep_house(site)
 
@@ -549,8 +549,11 @@ def test_it_is_told_and_kept_in_the_audit(site: Site) -> None:
 def test_wrong_words_are_refused(site: Site) -> None:
     """With what to do instead."""
     for wanted, said in (
-        (JobFilter(ids=["0" * 32]), "filter: names ids; pause an account, channel, kind or tag; `hold` is for single"),
-        (JobFilter(kind="recall"), "kind: is recall, which passes every pause; hold or cancel single recalls"),
+        (
+            JobFilter(ids=["0" * 32]),
+            "filter: names ids; pause an account, channel, kind or tag; `pause_jobs` is for single",
+        ),
+        (JobFilter(kind="recall"), "kind: is recall, which passes every pause; pause or cancel single recalls"),
         (JobFilter(kind="sent"), "kind: is 'sent', which does not exist; use one of badge, "),
         (JobFilter(channel="wecom"), "channel: is 'wecom', which does not exist; use one of wecom_app, "),
         (JobFilter(account="h" * 61), "account: is too long"),
@@ -578,11 +581,11 @@ def test_a_database_of_its_own_is_opened(database_url: str) -> None:
     with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
         job = site.send()
         made = pausing.pause(JobFilter(account="hr"), person="zhang", settings=settings)
-        held = pausing.hold([job], person="zhang", settings=settings)
-        busy = pausing.drain(None, timeout_s=0, settings=settings)
+        held = pausing.pause_jobs([job], person="zhang", settings=settings)
+        busy = pausing.wait_for_calls(None, timeout_s=0, settings=settings)
         with own.reading() as connection:
             found = list_pauses(connection)
-        released = pausing.release([job], person="zhang", settings=settings)
+        released = pausing.resume_jobs([job], person="zhang", settings=settings)
         pausing.resume(JobFilter(account="hr"), person="zhang", settings=settings)
 
         assert ((job,), (job,), 0) == (held.jobs, released.jobs, busy)
@@ -611,7 +614,7 @@ def test_it_waits_until_nothing_is_in_flight(site: Site) -> None:
         if len(slept) == 3:
             site.sql("update worker_parts set state = 2 where job_id = :job", job=job)
 
-    done = drain(
+    done = wait_for_calls(
         JobFilter(tag="lunch"),
         timeout_s=60,
         progress=told.append,
@@ -621,11 +624,14 @@ def test_it_waits_until_nothing_is_in_flight(site: Site) -> None:
     )
 
     assert (done, told) == (0, [1, 1, 1, 0, 0, 0, 0, 0])
-    later = drain(None, timeout_s=2, monotonic=site.ticks, sleep=sleep, database=site.database)
+    later = wait_for_calls(None, timeout_s=2, monotonic=site.ticks, sleep=sleep, database=site.database)
     assert later == 1, "the other one is in flight still"
     site.sql("update worker_parts set state = 2")
     slept.clear()
-    assert (drain(None, timeout_s=0, monotonic=site.ticks, sleep=sleep, database=site.database), sum(slept)) == (0, 1.0)
+    assert (
+        wait_for_calls(None, timeout_s=0, monotonic=site.ticks, sleep=sleep, database=site.database),
+        sum(slept),
+    ) == (0, 1.0)
 
 
 def test_a_busy_vendor_is_no_end(site: Site) -> None:

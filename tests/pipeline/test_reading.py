@@ -82,11 +82,11 @@ def test_a_new_job(database: Database, driven_clock: DrivenClock) -> None:
     ) == (JobState.OPEN, "send", "hr", ("t",), "k")
     assert (
         report.counts.asked,
-        report.counts.not_yet,
+        report.counts.waiting,
         report.counts.accepted,
         report.counts.refused,
-        report.counts.undetermined,
-        report.counts.not_sent,
+        report.counts.unknown,
+        report.counts.never_sent,
     ) == (1500, 1500, 0, 0, 0, 0)
     assert timedelta(seconds=60) == report.due_at - report.created_at
     assert report.expires_at is not None
@@ -160,7 +160,7 @@ def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Databas
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-    assert (report.counts.asked, report.counts.refused, report.counts.not_yet) == (20_000, 1_000, 19_000)
+    assert (report.counts.asked, report.counts.refused, report.counts.waiting) == (20_000, 1_000, 19_000)
     assert [f"member-{n:06}" for n in range(3_990, 4_000)] == page
     assert 2_000_000 > peak
 
@@ -170,7 +170,7 @@ def test_no_status_of_that_name(database: Database, driven_clock: DrivenClock) -
     """The words that there are stand in the error."""
     job_id = enqueue(database)
 
-    with database.reading() as connection, pytest.raises(CheckFailed, match="one of accepted, undetermined"):
+    with database.reading() as connection, pytest.raises(CheckFailed, match="one of accepted, unknown"):
         worker.recipients(connection, job_id, "failed")
 
 
@@ -181,7 +181,7 @@ def test_no_count_of_recipients(database: Database, driven_clock: DrivenClock, n
     job_id = enqueue(database)
 
     with database.reading() as connection, pytest.raises(CheckFailed, match=f"{name}: is not a count"):
-        worker.recipients(connection, job_id, "not_yet", **{name: value})
+        worker.recipients(connection, job_id, "waiting", **{name: value})
 
 
 @pytest.mark.parametrize("year", [1, 9999])
@@ -248,9 +248,9 @@ def test_lists(database: Database, driven_clock: DrivenClock) -> None:
     assert [recall, other, *reversed(ids)] == listed()
     assert [recall, other] == listed(worker.JobFilter(account="ops")) == listed(limit=2)
     assert [recall] == listed(worker.JobFilter(kind="recall"))
-    assert [ids[0]] == listed(state=JobState.ACCEPTED) == listed(before=ids[1])
+    assert [ids[0]] == listed(state=JobState.ACCEPTED) == listed(page_after=ids[1])
     assert [recall, ids[0]] == listed(state=[JobState.ACCEPTED, JobState.OPEN])[:1] + listed(
-        worker.JobFilter(account="hr"), before=ids[1]
+        worker.JobFilter(account="hr"), page_after=ids[1]
     )
     assert listed(state=[]) == []
 
@@ -276,11 +276,11 @@ def test_a_last_page_that_is_full_names_no_next_one(
     with database.reading() as connection:
         list_jobs = partial(worker.find_jobs, connection, filter, state=state, oldest_first=oldest_first)
         full, short = list_jobs(limit=4), list_jobs(limit=3)
-        rest = list_jobs(limit=1, **{"after" if oldest_first else "before": short.after or short.before})
+        rest = list_jobs(limit=1, page_after=short.page_after)
 
     assert [len(page.jobs) for page in (full, short, rest)] == [4, 3, 1]
-    assert (full.before, full.after, rest.before, rest.after) == (None, None, None, None)
-    assert (short.before, short.after) == ((None, short.jobs[-1].id) if oldest_first else (short.jobs[-1].id, None))
+    assert (full.page_after, rest.page_after) == (None, None)
+    assert short.page_after == short.jobs[-1].id
 
 
 BOTH = '{"users": ["ann", "bob"]}'
@@ -315,17 +315,17 @@ def test_the_counts_always_add_up(parts: list[dict[str, Any]], refused: list[tup
 @pytest.mark.parametrize(
     ("state", "doubts", "marked", "status"),
     [
-        (PartState.QUEUED, 0, None, RecipientStatus.NOT_YET),
-        (PartState.QUEUED, 1, 1, RecipientStatus.UNDETERMINED),
-        (PartState.SENDING, 0, 1, RecipientStatus.NOT_YET),
+        (PartState.QUEUED, 0, None, RecipientStatus.WAITING),
+        (PartState.QUEUED, 1, 1, RecipientStatus.UNKNOWN),
+        (PartState.SENDING, 0, 1, RecipientStatus.WAITING),
         (PartState.ACCEPTED, 0, 1, RecipientStatus.ACCEPTED),
         (PartState.PARTIAL, 0, 1, RecipientStatus.ACCEPTED),
-        (PartState.UNKNOWN, 1, 1, RecipientStatus.UNDETERMINED),
+        (PartState.UNKNOWN, 1, 1, RecipientStatus.UNKNOWN),
         (PartState.REJECTED, 0, 1, RecipientStatus.REFUSED),
-        (PartState.REJECTED, 0, None, RecipientStatus.NOT_SENT),
-        (PartState.EXHAUSTED, 0, 1, RecipientStatus.NOT_SENT),
-        (PartState.EXPIRED, 0, None, RecipientStatus.NOT_SENT),
-        (PartState.CANCELLED, 0, None, RecipientStatus.NOT_SENT),
+        (PartState.REJECTED, 0, None, RecipientStatus.NEVER_SENT),
+        (PartState.EXHAUSTED, 0, 1, RecipientStatus.NEVER_SENT),
+        (PartState.EXPIRED, 0, None, RecipientStatus.NEVER_SENT),
+        (PartState.CANCELLED, 0, None, RecipientStatus.NEVER_SENT),
     ],
 )
 def test_what_a_state_says_of_a_recipient(
@@ -337,7 +337,7 @@ def test_what_a_state_says_of_a_recipient(
     assert recipients_by_status(ANN, True, [part], [])[status] == ("ann",)
 
 
-@pytest.mark.parametrize(("doubts", "status"), [(1, RecipientStatus.REFUSED), (2, RecipientStatus.UNDETERMINED)])
+@pytest.mark.parametrize(("doubts", "status"), [(1, RecipientStatus.REFUSED), (2, RecipientStatus.UNKNOWN)])
 def test_who_is_named_by_the_only_doubtful_answer_is_refused(doubts: int, status: RecipientStatus) -> None:
     """An answer may refuse some and leave the others open; a further call in doubt may have reached the named too."""
     part = {"id": "p", "state": int(PartState.UNKNOWN), "doubts": doubts, "first_marked_at": 1, "spec": BOTH}
@@ -346,7 +346,7 @@ def test_who_is_named_by_the_only_doubtful_answer_is_refused(doubts: int, status
     found = recipients_by_status(Recipients(users=("Ann", "bob")), False, [part], named)
 
     assert "Ann" in found[status]
-    assert "bob" in found[RecipientStatus.UNDETERMINED]
+    assert "bob" in found[RecipientStatus.UNKNOWN]
 
 
 def test_everyone_is_one() -> None:
@@ -388,9 +388,9 @@ def test_waiting_for_the_end(database: Database, driven_clock: DrivenClock) -> N
     """An engine, a Database or a session factory; the report comes with the end, or with the state that is asked."""
     for source in (database.engine, database, sessionmaker(database.engine)):
         job_id = enqueue(database, PEOPLE)
-        assert worker.wait_for(source, job_id, 0, states=[JobState.OPEN]).state is JobState.OPEN
+        assert worker.wait_until_ended(source, job_id, 0, states=[JobState.OPEN]).state is JobState.OPEN
         watch = Watch(lambda job_id=job_id: sent(database, driven_clock, job_id))
-        report = worker.wait_for(source, job_id, 5, monotonic=watch, pause=watch.pause)
+        report = worker.wait_until_ended(source, job_id, 5, monotonic=watch, pause=watch.pause)
         assert (report.state, watch.rests) == (JobState.PARTIAL, 3)
 
 
@@ -400,5 +400,5 @@ def test_waiting_in_vain(database: Database, driven_clock: DrivenClock) -> None:
     for wanted, error in ((job_id, StillOpen), ("0" * 32, JobNotFound)):
         watch = Watch()
         with pytest.raises(error):
-            worker.wait_for(database.engine, wanted, 1, monotonic=watch, pause=watch.pause)
+            worker.wait_until_ended(database.engine, wanted, 1, monotonic=watch, pause=watch.pause)
         assert 1 <= watch.now < 1.2

@@ -14,7 +14,7 @@ from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.content.left_out import outcome_for_all
 from worker.domain.content.staging import STAGING
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.outcome import Progress, Refusal
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
@@ -165,6 +165,6 @@ def test_the_share_of_a_part_keeps_who_is_left_out() -> None:
 @pytest.mark.parametrize("name", ["wecom_app", "wecom_webhook", "wecom_external", "youdu"])
 def test_what_is_put_before_people_is_what_a_channel_sends(name: str) -> None:
     """Pop-ups and badges of Youdu, too."""
-    assert Kind.SEND in channel(name).sends
+    assert JobKind.SEND in channel(name).sends
     if name == "youdu":
         assert {"pop_window", "badge"} <= channel(name).sends

@@ -944,7 +944,7 @@ def test_the_times_are_settings() -> None:
     times, settings = RelayTimes(), DeliverySettings()
 
     assert (times.shortest_poll_s, times.poll_s, times.longest_poll_s, times.round_s) == (0.01, 0.02, 0.28, 1.0)
-    assert (settings.lease_s, settings.offer_s, settings.offer_max_s) == (10.0, 5.0, 60.0)
+    assert (settings.lease_s, settings.republish_after_s, settings.offer_max_s) == (10.0, 5.0, 60.0)
 
 
 def test_accounts_that_have_their_share_out_keep_no_other_from_being_looked_at(

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.runtime import Site, Ticks, lost, planted
-from worker import CheckFailed, NotReplayable, PartWait, To, WaitFor, why
+from worker import CheckFailed, NotReplayable, PartWait, To, WaitReason, why
 from worker.control.resolve import UnchangedReason, find_unknown, resolve
 from worker.delivery.sender.lease import Lease
 from worker.domain import settle
@@ -175,7 +175,7 @@ def test_a_part_of_a_newer_release_tells_what_it_waits_for(site: Site) -> None:
 
     wait = nearest(site, jobs[0])
 
-    assert (wait.what, wait.commands) == (WaitFor.RELEASE, ("worker db check",))
+    assert (wait.what, wait.commands) == (WaitReason.RELEASE, ("worker db check",))
     events = site.rows("select label, account, reason from worker_lane_events where what = 'too new'")
     told = f"is stored in format version {NEWER}, and this release reads up to {NEWEST_PAYLOAD}"
     assert [("release", "hr", told)] == [(row.label, row.account, row.reason) for row in events]

@@ -87,9 +87,9 @@ def test_the_undetermined_are_sent_to_only_when_asked_for(site: Site) -> None:
     site.advance(26)
     site.recover()
 
-    with pytest.raises(NotReplayable, match="no recipient that was refused; undetermined: 2"):
+    with pytest.raises(NotReplayable, match="no recipient that was refused; unknown: 2"):
         resend(site, job)
-    resend(site, job, undetermined=True)
+    resend(site, job, unknown=True)
     site.run()
 
     assert touser(site) == [{"lisi", "wangwu"}] * 2
@@ -103,7 +103,7 @@ def test_what_is_still_to_be_repeated_is_not_asked_for_again(site: Site) -> None
 
     for turn in range(2):
         with pytest.raises(NotReplayable, match="wait until it has ended or is held"):
-            resend(site, job, undetermined=True)
+            resend(site, job, unknown=True)
         with pytest.raises(NotReplayable, match=["wait until it has ended or is held", "still open"][turn]):
             site.replay(job)
         site.advance(26)

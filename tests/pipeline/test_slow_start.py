@@ -28,7 +28,7 @@ THREADS = 32
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
     with planted(database, driven_clock) as planted_site:
-        planted_site.relay = planted_site.new_relay(silence_s=60)
+        planted_site.relay = planted_site.new_relay(cold_after_s=60)
         yield planted_site
 
 
@@ -166,7 +166,7 @@ def test_a_new_leader_keeps_to_the_bound(site: Site) -> None:
     answer(site, turn(site))
     first = turn(site)
     site.relay.stop()
-    second = site.new_relay(silence_s=60)
+    second = site.new_relay(cold_after_s=60)
 
     taken_over = turn(site, second)
 

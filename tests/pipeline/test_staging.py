@@ -10,7 +10,7 @@ import pytest
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import AppChat, Everyone, RecipientStatus, Text, To, recipients
 from worker.config.accounts import FixedAccounts, staging_summary
-from worker.control.pause import hold, release
+from worker.control.pause import pause_jobs, resume_jobs
 from worker.delivery.resolver.call_recipients import IN_DOUBT
 from worker.domain.content.left_out import ALL_LEFT_OUT, outcome_for_all
 from worker.domain.content.staging import DRY_RUN, NOT_LET_THROUGH, STAGING, Staging, redirected, staging_problem
@@ -56,7 +56,7 @@ def test_a_dry_run_makes_no_call_at_all(database: Database, driven_clock: Driven
         site.run()
         assert [site.state(one) for one in (job, image, other)] == ["cancelled", "cancelled", "accepted"]
         assert (site.part(job).reason, len(site.calls())) == (DRY_RUN, 1)
-        assert who(site, job, RecipientStatus.NOT_SENT) == ("lisi", "wangwu")
+        assert who(site, job, RecipientStatus.NEVER_SENT) == ("lisi", "wangwu")
         switched(site)
         again = site.replay(job)
         site.run()
@@ -299,10 +299,10 @@ def test_a_paused_job_stays_paused_in_a_dry_run(database: Database, driven_clock
     """Nothing would be called, so nothing ends."""
     with staged(database, driven_clock, dry_run=True) as site:
         job, quiet = site.send(), site.send(quiet_hours="00:00-23:59 UTC")
-        hold([job], person="li", why="", database=site.database)
+        pause_jobs([job], person="li", why="", database=site.database)
         site.ring(job, quiet)
         assert [site.state(one) for one in (job, quiet)] == ["queued", "queued"]
-        release([job], person="li", why="", database=site.database)
+        resume_jobs([job], person="li", why="", database=site.database)
         site.recover()
         site.ring(job)
         assert site.state(job) == "cancelled"

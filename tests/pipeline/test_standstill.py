@@ -14,7 +14,7 @@ from tests.pipeline.test_metrics import Scraper
 from tests.support.reads import statements
 from tests.support.runtime import Site, an_account, planted
 from worker import Text
-from worker.control.pause import hold, pause
+from worker.control.pause import pause, pause_jobs
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.lease import OFTEN
 from worker.domain.errors import NotPublished
@@ -34,7 +34,7 @@ from worker.reporting.standstill import (
     find_standstills,
     standstills_by_lane,
 )
-from worker.reporting.wait import WaitFor
+from worker.reporting.wait import WaitReason
 from worker.reporting.why import why
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -110,10 +110,10 @@ def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
     with site.database.writing() as connection:
         change_lanes(connection, site.database.now, [LaneBlock(lane, "send/text", 7_200, "limit")])
     held = site.card()
-    hold((held,), person="zhang", why="", database=site.database)
+    pause_jobs((held,), person="zhang", why="", database=site.database)
     first = site.ask(Text(content="first"), account="pr", order_key="k")
     site.ask(Text(content="second"), account="pr", order_key="k")
-    hold((first,), person="zhang", why="", database=site.database)
+    pause_jobs((first,), person="zhang", why="", database=site.database)
     later(site, 3_600)
 
     assert causes(site) == []
@@ -188,7 +188,7 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
         ("NothingIsDelivered", "No worker process") if cause & OF_EVERYTHING else ("StandingStill", "parts are due")
     )
     return {
-        "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
+        "why": wait.what in (WaitReason.STANDSTILL, WaitReason.WORKER),
         "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},
         "problem": {one.name for one in problems} & {"NothingIsDelivered", "StandingStill"} == {name},
         "console": said.lower() in Person(site).get("/").text.lower(),
@@ -318,7 +318,7 @@ def test_all_readers_agree_on_who_takes_a_file(
     told = None if missing is None else f"no worker process takes from the queue {missing}"
 
     with site.database.reading() as connection:
-        waits = {wait.text for wait in why(connection, job).waits if wait.what is WaitFor.WORKER}
+        waits = {wait.text for wait in why(connection, job).waits if wait.what is WaitReason.WORKER}
 
     assert {told} - {None} == waits
     assert {told} - {None} == {one.text for one in seen(site) if one.cause is StandstillCause.NO_CONSUMER}

@@ -54,7 +54,7 @@ class Hall:
 
         site, published = self.site, list[str]()
         self.looks, self._published = TagEnds(site.database, site.ticks), published
-        self._offers = HookOffers(site.database, published.extend, threads=4, offer_s=5, monotonic=site.ticks)
+        self._offers = HookOffers(site.database, published.extend, threads=4, republish_after_s=5, monotonic=site.ticks)
         self._runs = HookRuns(
             site.database,
             ApplicationHooks([ended]),
@@ -197,7 +197,7 @@ def test_a_late_word_about_an_ended_job_tells_nothing_anew(site: Site, hall: Hal
     job = site.send("a", tags=["lunch"], on_unknown="hold")
     site.ring(job)
     in_doubt = hall.look()
-    counted = hall.heard[0].stages[MailingStage.IN_DOUBT].jobs
+    counted = hall.heard[0].stages[MailingStage.UNKNOWN].jobs
     with site.database.writing() as connection:
         connection.exec_driver_sql(f"insert into worker_unindexed (job_id, note) values ('{job}', 'again')")
     again = hall.look()

@@ -132,10 +132,10 @@ READS = [
         ["audit"],
         ["inbound"],
         ["inbound", "--json"],
-        ["events"],
-        ["events", "--json"],
+        ["hooks"],
+        ["hooks", "--json"],
         ["lanes"],
-        ["lanes", "--events"],
+        ["lanes", "--history"],
     ),
     *(["limits"], ["forecast"], ["stats", "--tag", "t"], ["stats", "--tag", "t", "--json"], ["accounts", "show"]),
     *(["show", "{job}", "--json"], ["recipients", "{job}", "--status", "accepted"], ["failures", "{job}"], ["health"]),
@@ -178,7 +178,7 @@ ACTS = [
     *(["resolve", "{doubtful}", "--not-sent"], ["replay", "{refused}"], ["replay", "--account", "hr", "--accepted"]),
     *(["reschedule", "{held}", "--due-at", "1h"], ["correct", "{card}", "--text", "better"], ["recall", "{accepted}"]),
     *(["skip", "{accepted}"], ["pause", "{waiting}"]),
-    *(["resume", "{waiting}"], ["events", "--retry", "{event}"], ["cancel", "{waiting}", "{held}"], ["erase", "lisi"]),
+    *(["resume", "{waiting}"], ["hooks", "--retry", "{event}"], ["cancel", "{waiting}", "{held}"], ["erase", "lisi"]),
 ]
 
 
@@ -194,7 +194,7 @@ def test_every_act_is_done_or_refused_in_words(
 
     for command, *arguments in ACTS:
         words = [argument.format_map(asdict(filled)) for argument in arguments]
-        yes = ["--yes"] if command not in ("skip", "events", "resume") else []
+        yes = ["--yes"] if command not in ("skip", "hooks", "resume") else []
         reason = ["--why", "why"] if command in ("resolve", "correct", "erase") else []
         run(command, *words, *yes, *reason)
         print(command, "was run")

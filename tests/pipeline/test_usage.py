@@ -27,7 +27,7 @@ def read(site: Site, account: str = "hr", recipient: str | None = None) -> dict[
 
 def test_use_and_room_are_those_that_admission_sees(database: Database, driven_clock: DrivenClock) -> None:
     """Of the app's day in person-times, of one member when he is named; and how many parts wait."""
-    accounts = [an_account(settings={"account_cap": 10}, share=0.5), an_account("it", settings={"agentid": 8})]
+    accounts = [an_account(settings={"account_cap": 10}, limit_share=0.5), an_account("it", settings={"agentid": 8})]
     with planted(database, driven_clock, accounts=accounts) as site:
         site.ring(*[site.send(str(n)) for n in range(15)])
         site.ring(site.send("all", To("anna|bert")), site.send("full"))

@@ -9,14 +9,14 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import JobNotFound, PartWait, To, WaitFor, Why, recall_message, webhook, why
+from worker import JobNotFound, PartWait, To, WaitReason, Why, recall_message, webhook, why
 from worker.config.accounts import FixedAccounts
 from worker.control.cancel import cancel, find_open, mark_jobs
-from worker.control.pause import hold, pause, release, resume
+from worker.control.pause import pause, pause_jobs, resume, resume_jobs
 from worker.control.reschedule import find_waiting, reschedule
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock, SlowStart
@@ -49,7 +49,7 @@ def waits(site: Site, job: str) -> list[PartWait]:
     return list(asked(site, job).waits)
 
 
-def causes(site: Site, job: str) -> list[WaitFor]:
+def causes(site: Site, job: str) -> list[WaitReason]:
     return [wait.what for wait in waits(site, job)]
 
 
@@ -63,7 +63,7 @@ def test_what_was_tried_and_is_rescheduled_is_due_later(site: Site) -> None:
 
     report = asked(site, job)
 
-    assert [(wait.what, wait.text) for wait in report.waits] == [(WaitFor.DUE_AT, "it is due later")]
+    assert [(wait.what, wait.text) for wait in report.waits] == [(WaitReason.DUE_AT, "it is due later")]
     assert [event.detail for event in report.timeline if event.what == "marked"] == ["claim 1"]
 
 
@@ -73,7 +73,7 @@ def test_it_is_due_later(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (WaitFor.DUE_AT, "it is due later", job + "-0") == (wait.what, wait.text, wait.part)
+    assert (WaitReason.DUE_AT, "it is due later", job + "-0") == (wait.what, wait.text, wait.part)
     assert wait.until is not None
     assert site.part(job).not_before == wait.until.timestamp() * 1_000_000
 
@@ -86,7 +86,7 @@ def test_it_is_tried_again(site: Site) -> None:
 
     told = asked(site, job)
 
-    assert [wait.what for wait in told.waits if wait.what is not WaitFor.SLOW_START] == [WaitFor.RETRY]
+    assert [wait.what for wait in told.waits if wait.what is not WaitReason.SLOW_START] == [WaitReason.RETRY]
     assert told.waits[0].text.startswith("tried 1 times: -1")
     assert told.waits[0].until is not None
     assert told.meanings[-1][0].startswith("-1  ")
@@ -114,14 +114,14 @@ def test_the_errcode_that_matters_is_told_and_who_was_refused(site: Site) -> Non
 @pytest.mark.parametrize(
     ("kind", "of_message", "again"),
     [
-        (Kind.UPLOAD, False, "upload it once more"),
-        (Kind.UPLOAD, True, "upload it once more"),
-        (Kind.UPDATE_CARD, True, "do it once more"),
-        (Kind.RECALL, False, "do it once more"),
+        (JobKind.UPLOAD, False, "upload it once more"),
+        (JobKind.UPLOAD, True, "upload it once more"),
+        (JobKind.UPDATE_CARD, True, "do it once more"),
+        (JobKind.RECALL, False, "do it once more"),
     ],
 )
 def test_a_refused_job_without_recipients_is_not_said_to_have_some(
-    site: Site, kind: Kind, of_message: bool, again: str
+    site: Site, kind: JobKind, of_message: bool, again: str
 ) -> None:
     """It goes to nobody, and no other message can take its place."""
     job = site.send("hello", To(["zhangsan"]))
@@ -234,7 +234,7 @@ def test_a_limit_has_no_room(site: Site) -> None:
 
     wait = waits(site, job)[0]
 
-    assert (wait.what, wait.text) == (WaitFor.LIMIT, "the limit member_minute is used up for now")
+    assert (wait.what, wait.text) == (WaitReason.LIMIT, "the limit member_minute is used up for now")
     assert wait.commands == ("worker limits --account hr",)
     assert wait.until is not None
 
@@ -247,7 +247,7 @@ def test_its_lane_is_blocked(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (wait.what, wait.text, wait.commands) == (WaitFor.BLOCK, "lane send/text: 45009 called too often", ())
+    assert (wait.what, wait.text, wait.commands) == (WaitReason.BLOCK, "lane send/text: 45009 called too often", ())
     assert (wait.since, wait.until) != (None, None)
     assert wait.until is not None
     assert wait.since is not None
@@ -266,7 +266,7 @@ def test_its_account_is_parked(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (wait.what, wait.commands) == (WaitFor.PARKED, ("worker resume hr",))
+    assert (wait.what, wait.commands) == (WaitReason.PARKED, ("worker resume hr",))
     assert wait.text.startswith("account hr: 60020")
 
 
@@ -279,7 +279,7 @@ def test_its_vendor_is_ill(site: Site) -> None:
         site.advance(2)
     write(site, failed)
 
-    assert WaitFor.BREAKER in causes(site, job)
+    assert WaitReason.BREAKER in causes(site, job)
     assert asked(site, job).next == NextStep("fix what it waits for, if it is yours to fix; it goes on by itself")
 
 
@@ -295,7 +295,7 @@ def test_its_account_gets_no_token(site: Site, errcode: int, commands: tuple[str
 
     wait = waits(site, job)[0]
 
-    assert (wait.what, wait.commands) == (WaitFor.TOKEN, commands)
+    assert (wait.what, wait.commands) == (WaitReason.TOKEN, commands)
     assert wait.text.startswith(f"account hr: gettoken: {errcode}")
 
 
@@ -305,7 +305,7 @@ def test_its_lane_starts_slowly(site: Site) -> None:
     job = site.send()
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [SlowStart(site.part(job).lane)]))
 
-    assert causes(site, job) == [WaitFor.SLOW_START, WaitFor.TURN]
+    assert causes(site, job) == [WaitReason.SLOW_START, WaitReason.TURN]
 
 
 def test_another_is_before_it_in_its_order(site: Site) -> None:
@@ -315,11 +315,11 @@ def test_another_is_before_it_in_its_order(site: Site) -> None:
 
     wait = waits(site, second)[0]
 
-    assert (WaitFor.ORDER, f"part {first}-0 has to go before it (same order_key)") == (wait.what, wait.text)
+    assert (WaitReason.ORDER, f"part {first}-0 has to go before it (same order_key)") == (wait.what, wait.text)
     assert (f"worker why {first}", f"worker skip {first}") == wait.commands
-    assert causes(site, first) == [WaitFor.DUE_AT]
+    assert causes(site, first) == [WaitReason.DUE_AT]
     skip(site.database, first)
-    assert (causes(site, first), WaitFor.ORDER in causes(site, second)) == ([WaitFor.DUE_AT], False)
+    assert (causes(site, first), WaitReason.ORDER in causes(site, second)) == ([WaitReason.DUE_AT], False)
 
 
 def test_it_is_in_doubt_and_then_held(site: Site) -> None:
@@ -332,8 +332,8 @@ def test_it_is_in_doubt_and_then_held(site: Site) -> None:
     site.recover()
     [held] = waits(site, job)
 
-    assert (doubt.what, doubt.until is not None) == (WaitFor.DOUBT, True)
-    assert (held.what, held.until) == (WaitFor.PERSON, None)
+    assert (doubt.what, doubt.until is not None) == (WaitReason.DOUBT, True)
+    assert (held.what, held.until) == (WaitReason.PERSON, None)
     assert f'worker resolve {job}-0 --why "..." --sent' == held.commands[0]
 
 
@@ -350,7 +350,7 @@ def test_its_call_is_in_flight(site: Site) -> None:
     site.ring(job)
 
     [wait] = found
-    assert wait.what == WaitFor.ANSWER
+    assert wait.what == WaitReason.ANSWER
     assert site.runtime.lease.incarnation in wait.text
     assert wait.until is not None
     assert wait.since is not None
@@ -365,7 +365,7 @@ def test_its_process_ended(site: Site) -> None:
 
     answer, worker = waits(site, job)
 
-    assert (answer.what, worker.what) == (WaitFor.ANSWER, WaitFor.WORKER)
+    assert (answer.what, worker.what) == (WaitReason.ANSWER, WaitReason.WORKER)
     assert "was made by process gone, which has ended" in answer.text
 
 
@@ -376,7 +376,7 @@ def test_its_job_was_cancelled(site: Site) -> None:
 
     wait = waits(site, job)[0]
 
-    assert (WaitFor.CANCELLED, (f"worker cancel {job}",)) == (wait.what, wait.commands)
+    assert (WaitReason.CANCELLED, (f"worker cancel {job}",)) == (wait.what, wait.commands)
     cancel(find_open(JobFilter(ids=[job]), database=site.database), person="zhang", database=site.database)
     happened = [event.what for event in asked(site, job).timeline]
     assert ("due" not in happened, "ended") == (True, happened[-1]), "it never came to be due"
@@ -386,18 +386,18 @@ def test_a_person_paused_it(site: Site) -> None:
     """Or holds it; each is named, with the command that ends it. What is parked on it is not told a second time."""
     job, other = site.send(tags=["lunch"]), site.send("other")
     pause(JobFilter(tag="lunch"), person="zhang", why="wrong text", database=site.database)
-    hold([job], person="li", why="", database=site.database)
+    pause_jobs([job], person="li", why="", database=site.database)
     before = waits(site, job)
     site.ring(job)
     parked = waits(site, job)
 
-    assert causes(site, job) == [WaitFor.PAUSE, WaitFor.PAUSE]
-    assert ["paused by zhang (tag lunch): wrong text", f"held by li (job {job})"] == [wait.text for wait in before]
+    assert causes(site, job) == [WaitReason.PAUSE, WaitReason.PAUSE]
+    assert ["paused by zhang (tag lunch): wrong text", f"paused by li (job {job})"] == [wait.text for wait in before]
     assert [("worker resume --tag lunch",), (f"worker resume {job}",)] == [wait.commands for wait in before]
-    assert (before, [WaitFor.TURN]) == (parked, causes(site, other))
+    assert (before, [WaitReason.TURN]) == (parked, causes(site, other))
     resume(JobFilter(tag="lunch"), person="zhang", why="", database=site.database)
-    release([job], person="li", why="", database=site.database)
-    assert causes(site, job) == [WaitFor.TURN], "recovery wakes it"
+    resume_jobs([job], person="li", why="", database=site.database)
+    assert causes(site, job) == [WaitReason.TURN], "recovery wakes it"
 
 
 def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
@@ -409,7 +409,7 @@ def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (wait.what, wait.commands) == (WaitFor.DOUBT, ())
+    assert (wait.what, wait.commands) == (WaitReason.DOUBT, ())
     assert wait.text.endswith("it may have been sent; next it is looked up or held")
 
 
@@ -482,7 +482,7 @@ def test_each_wait_is_kept_when_it_is_over(site: Site) -> None:
     ]
     begun = [one.at - begin for one in asked(site, job).timeline if one.what == "put off"]
     assert [since.total_seconds() for since in begun] == [0, 5, 125]
-    assert [(WaitFor.ORDER, begin), (WaitFor.LIMIT, begin + timedelta(seconds=5))] == [
+    assert [(WaitReason.ORDER, begin), (WaitReason.LIMIT, begin + timedelta(seconds=5))] == [
         (wait.what, wait.since) for wait in (in_line, limited)
     ]
 
@@ -491,10 +491,10 @@ def test_what_is_waited_for_again_and_again_is_kept_once(site: Site) -> None:
     """So a part has as many rows as there are things to wait for, however long it waits."""
     job = site.send()
     for _ in range(5):
-        for order in (hold, release):
+        for order in (pause_jobs, resume_jobs):
             order([job], person="li", database=site.database)
             site.advance(2)
-            if order is hold:
+            if order is pause_jobs:
                 site.ring(job)
             else:
                 site.recover()
@@ -511,7 +511,7 @@ def test_a_retry_is_told_by_its_call_alone(site: Site) -> None:
     site.ring(job)
     since = instant(site.clock.micros)
     site.advance(0.01)
-    assert [since] == [wait.since for wait in waits(site, job) if wait.what is WaitFor.RETRY]
+    assert [since] == [wait.since for wait in waits(site, job) if wait.what is WaitReason.RETRY]
     site.advance(60)
     site.ring(job)
     assert (site.state(job), history(site, job), site.rows("select * from worker_waits")) == ("accepted", [], [])
@@ -523,7 +523,7 @@ def test_a_follow_up_waits_for_its_target(site: Site) -> None:
     commit(site.database, [Mark(job + "-0", 0, site.runtime.lease.incarnation, 1_000_000)], Policy())
     recall = site.recall(job)
     site.ring(recall)
-    [wait] = [wait for wait in waits(site, recall) if wait.what is WaitFor.JOB]
+    [wait] = [wait for wait in waits(site, recall) if wait.what is WaitReason.JOB]
     assert instant(site.clock.micros) == wait.since
     assert wait.commands == (f"worker why {job}",)
     assert history(site, recall) == ["put off: waits for the job that it follows"]
@@ -544,7 +544,7 @@ def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
         site.sql("delete from worker_lanes")
     told = history(site, job)
     assert len(told) == 51
-    assert told[0] == "lanes: earlier changes: see worker lanes --events"
+    assert told[0] == "lanes: earlier changes: see worker lanes --history"
     assert not [line for line in told if "after" in line]
 
 
@@ -569,11 +569,11 @@ def test_no_worker_can_use_its_account(site: Site) -> None:
     states = site.runtime.lane_states
     site.runtime.lease.beat(states.summary(), states.unusable())
     wait = waits(site, job)[-1]
-    assert (wait.what, wait.commands) == (WaitFor.ACCOUNT, ("worker doctor",))
+    assert (wait.what, wait.commands) == (WaitReason.ACCOUNT, ("worker doctor",))
     assert "1 of 1 worker processes cannot use its account: account 'hr' does not exist" in wait.text
     site.advance(20)
     site.runtime.lease.beat(states.summary(), states.unusable())
-    assert WaitFor.ACCOUNT not in causes(site, job)
+    assert WaitReason.ACCOUNT not in causes(site, job)
 
 
 def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: DrivenClock) -> None:
@@ -584,7 +584,7 @@ def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: D
         site.bell.answer(site.part(job, 1).lane, [job + "-1"])
         site.settle()
         told = [wait for wait in waits(site, job) if wait.part == job + "-1"]
-        assert (told[0].what, told[0].text) == (WaitFor.ORDER, "another part of the job has to go before it")
+        assert (told[0].what, told[0].text) == (WaitReason.ORDER, "another part of the job has to go before it")
 
 
 def test_what_is_open_about_it_is_told(site: Site) -> None:

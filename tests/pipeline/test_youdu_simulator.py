@@ -128,13 +128,13 @@ def test_unknown_accounts_in_every_way_a_server_may_have(made: Made, server: str
             assert got == ["alice", "bob"]
             assert (2 if server == "strict" else 1) == len(calls(url, SEND))
         case _, False:
-            assert (state, who, named) == ("unknown", {"asked": 3, "refused": 1, "undetermined": 2}, ["Ghost1"])
+            assert (state, who, named) == ("unknown", {"asked": 3, "refused": 1, "unknown": 2}, ["Ghost1"])
             assert len(calls(url, SEND)) == 1
             assert "invalid_users" in site.part(job).reason
 
 
 def test_what_a_person_may_do_about_those_left_open(made: Made) -> None:
-    """The refused alone, or with the undetermined when that is asked for; nothing is sent again by itself."""
+    """The refused alone, or with the unknown when that is asked for; nothing is sent again by itself."""
     site, url = made("strict")
     job = ask(site, youdu.Text(content="hello"), To(["alice", "ghost1", "bob"]), on_unknown="resend")
     for _ in range(4):
@@ -147,7 +147,7 @@ def test_what_a_person_may_do_about_those_left_open(made: Made) -> None:
     with site.database.writing() as connection:
         assert [one.recipient for one in failures(connection, job)] == ["ghost1"]
         options = {"accounts": site.accounts}
-        again = resend_failed(connection, job, undetermined=True, **options).id
+        again = resend_failed(connection, job, unknown=True, **options).id
     site.run()
 
     assert sorted(delivered(url)[0]["people"]) == ["alice", "bob", "ghost1"]
@@ -167,8 +167,8 @@ def test_those_whom_a_strict_server_refused_stay_refused_when_a_later_answer_is_
     unknown = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
     resolve(unknown, sent=True, why="they have it", person="zhang", database=site.database)
 
-    assert waiting == {"asked": 3, "refused": 1, "not_yet": 2}
-    assert in_doubt == {"asked": 3, "refused": 1, "undetermined": 2}
+    assert waiting == {"asked": 3, "refused": 1, "waiting": 2}
+    assert in_doubt == {"asked": 3, "refused": 1, "unknown": 2}
     assert (site.job(job).state, counts(site, job)) == ("partial", {"asked": 3, "accepted": 2, "refused": 1})
     assert [(row.recipient, row.errcode) for row in site.of("failures", job)] == [("Ghost1", 200007)]
     assert [one["people"] for one in delivered(url)] == [["alice", "bob"]]

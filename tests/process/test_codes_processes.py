@@ -33,7 +33,7 @@ def test_two_processes_that_race_for_one_code_make_one_call(make: Make, by: str)
     meeting = make.folder / "meeting"
     meeting.mkdir(parents=True)
     # What is out stays out: nobody but these two may come to the meeting, each with an update of its own.
-    stack = make(delivery={**SHORT, "offer_s": 20.0})
+    stack = make(delivery={**SHORT, "republish_after_s": 20.0})
     for _ in range(2):
         stack.process("tests.process.meeting_worker", str(meeting), "1")
     until(lambda: stack.number("select count(*) from worker_processes") == 2, "both processes live")

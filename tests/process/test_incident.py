@@ -14,7 +14,7 @@ from typing import Any, cast
 from rig.stack import ACCOUNT, Stack, until
 from rig.stacks import CROSSED, REDIS, Make, on_stacks
 from tests.pipeline.console.person import Person
-from worker import JobFilter, NewJob, Text, To, drain, enqueue_many, list_audit
+from worker import JobFilter, NewJob, Text, To, enqueue_many, list_audit, wait_for_calls
 
 WRONG = int(os.environ.get("INCIDENT", "300"))
 FEW, LATENCY_S = WRONG // 15, 150 / WRONG
@@ -70,7 +70,7 @@ class Console:
     def pause(self) -> None:
         """Pauses the tag, and waits until what is in flight has landed."""
         self._person.give(f"/commands/pause?tag={TAG}", "wrong date")
-        assert drain(JobFilter(tag=TAG), timeout_s=60, settings=self._stack.settings) == 0
+        assert wait_for_calls(JobFilter(tag=TAG), timeout_s=60, settings=self._stack.settings) == 0
 
     def resume(self) -> None:
         """Ends the pause."""

@@ -134,7 +134,7 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     assert [name for name in own_rabbitmq.exchanges() if "delayed" in name] == []
 
 
-_SMALL = {"silence_s": 0, "doorbell_size": 2, "offer_s": 60}
+_SMALL = {"cold_after_s": 0, "doorbell_size": 2, "republish_after_s": 60}
 """Many doorbells of few ids, none of them offered twice."""
 
 

@@ -17,10 +17,10 @@ LISTS = (
     ("jobs", "--account", ACCOUNT, "--state", "accepted"),
     ("jobs", "--counts"),
     ("lanes",),
-    ("lanes", "--events"),
+    ("lanes", "--history"),
     ("limits",),
     ("forecast",),
-    ("events",),
+    ("hooks",),
     ("db", "check"),
 )
 """What `worker` prints under the reader's role, each with status 0."""

@@ -18,13 +18,13 @@ pytestmark = pytest.mark.slow_checkout("mypy and pyright read the package")
 
 APPLICATION = Path(__file__).parents[1] / "support" / "typed_application.py"
 
-WRONG = """from worker_simulator.testing import KitAssertEnqueued, KitDrain, KitInbox, KitOutbox, KitPress
+WRONG = """from worker_simulator.testing import KitAssertEnqueued, KitDeliver, KitInbox, KitOutbox, KitPress
 
 
 def test_wrong(
-    outbox: KitOutbox, drain: KitDrain, inbox: KitInbox, press: KitPress, assert_enqueued: KitAssertEnqueued
+    outbox: KitOutbox, deliver: KitDeliver, inbox: KitInbox, press: KitPress, assert_enqueued: KitAssertEnqueued
 ) -> None:
-    drain(until=5)  # wrong
+    deliver(until=5)  # wrong
     inbox(7)  # wrong
     inbox("zhangsan")[0].txt  # wrong
     press("zhangsan")  # wrong

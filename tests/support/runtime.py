@@ -195,14 +195,14 @@ class Site:
             monotonic=self.ticks,
         )
 
-    def new_relay(self, holder: Callable[[], str] | None = None, silence_s: float = 0, **more: Any) -> Relay:
+    def new_relay(self, holder: Callable[[], str] | None = None, cold_after_s: float = 0, **more: Any) -> Relay:
         """A relay that publishes into `rings`; without a holder, this process's."""
         return Relay(
             self.database,
             holder=holder or (lambda: self.runtime.lease.incarnation),
             publish=lambda rings: self.publish(rings),
             thread_shares=self.thread_shares,
-            settings=self.runtime.settings.model_copy(update={"silence_s": silence_s}),
+            settings=self.runtime.settings.model_copy(update={"cold_after_s": cold_after_s}),
             monotonic=self.ticks,
             amount=lambda account, limit: amount_of(self.accounts, account, limit),
             **more,

@@ -51,7 +51,7 @@ from worker import (
     sqlite_engine,
     update_card,
     upload,
-    wait_for,
+    wait_until_ended,
     webhook,
     why,
     youdu,
@@ -98,7 +98,7 @@ def look(session: Session, job_id: str) -> list[str]:
     assert_type(find_jobs(session, state="open", limit=10).jobs, tuple[JobSummary, ...])
     assert_type(receipts(session, job_id), list[Receipt])
     waits = why(session, job_id).waits
-    ended = wait_for(engine, job_id, timeout_s=5.0)
+    ended = wait_until_ended(engine, job_id, timeout_s=5.0)
     return [wait.text for wait in waits] + list(ended.tags)
 
 

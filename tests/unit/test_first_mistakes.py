@@ -211,9 +211,18 @@ def test_a_wrong_call_is_told_whole(
         (lambda: anything.configure({"hr": {}}), "accounts: is a dict; give FixedAccounts([...])"),
         (lambda: anything.enqueue(_unused(), "hr", HELLO, ANN, accounts="hr"), "accounts: is a str; give FixedAcc"),
         (lambda: anything.FixedAccounts([{"name": "hr"}]), "accounts: holds a dict; give Account(...) values"),
-        (lambda: anything.wait_for(None, "1"), "wait_for takes an Engine or a session factory first, not NoneType"),
-        (lambda: anything.wait_for("sqlite://", "1"), "wait_for takes an Engine or a session factory first, not str"),
-        (lambda: anything.wait_for(Session(), "1"), "wait_for takes an Engine or a session factory first, not Session"),
+        (
+            lambda: anything.wait_until_ended(None, "1"),
+            "wait_until_ended takes an Engine or a session factory first, not NoneType",
+        ),
+        (
+            lambda: anything.wait_until_ended("sqlite://", "1"),
+            "wait_until_ended takes an Engine or a session factory first, not str",
+        ),
+        (
+            lambda: anything.wait_until_ended(Session(), "1"),
+            "wait_until_ended takes an Engine or a session factory first, not Session",
+        ),
         (lambda: anything.sqlite_engine("outbox.db"), "sqlite_engine takes a URL; write sqlite:///outbox.db"),
         (lambda: anything.sqlite_engine(Path("outbox.db")), "sqlite_engine takes a URL; write sqlite:///outbox.db"),
         (lambda: anything.sqlite_engine(None), "sqlite_engine takes a URL; write sqlite:///outbox.db"),

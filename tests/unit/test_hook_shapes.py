@@ -19,9 +19,9 @@ from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.errors import ConfigurationError
-from worker.hooks.registry import load_hooks, on_card_action, on_event, on_job_done, on_message
+from worker.hooks.registry import load_hooks, on_callback, on_card_action, on_job_done, on_message
 
-DECORATORS = [on_card_action, on_message, on_event, on_job_done, on_card_action(accounts=["hr"]), on_job_done()]
+DECORATORS = [on_card_action, on_message, on_callback, on_job_done, on_card_action(accounts=["hr"]), on_job_done()]
 
 
 async def awaits(event: Any, session: Any) -> None: ...

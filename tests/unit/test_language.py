@@ -115,8 +115,8 @@ in doubt; later rejected: no answer
 存疑；之后被拒绝：没有响应
 cancelled while in doubt: not repeated any more
 存疑期间已取消：不再重复调用
-job 12 has no recipient that was refused and not sent to since; undetermined: 2, include them with undetermined=True
-任务 12 没有接收方被拒绝且之后没有再发送；无法确定的 2 个，用 undetermined=True 可一并发送
+job 12 has no recipient that was refused and not sent to since; unknown: 2, include them with unknown=True
+任务 12 没有接收方被拒绝且之后没有再发送；无法确定的 2 个，用 unknown=True 可一并发送
  by zhang
 ，操作人 zhang
   will not be sent until this is fixed: no worker process is alive; worker doctor

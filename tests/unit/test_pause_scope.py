@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import product
 
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.pause import Pause
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
-ACCOUNTS, CHANNELS, KINDS = ("hr", "it"), ("wecom_app", "youdu"), (Kind.SEND, Kind.UPLOAD, Kind.RECALL)
+ACCOUNTS, CHANNELS, KINDS = ("hr", "it"), ("wecom_app", "youdu"), (JobKind.SEND, JobKind.UPLOAD, JobKind.RECALL)
 TAGS, IDS = ("[]", '["payroll"]', '["other", "payroll"]'), ("j1", "j2")
 JOBS = [
     {"account": account, "channel": channel, "kind": kind, "tags": tags, "id": id}
@@ -31,7 +31,7 @@ def test_a_pause_applies_to_what_meets_all_its_conditions_but_not_to_recalls() -
                 for name, wanted in (("account", pause.account), ("channel", pause.channel), ("kind", pause.kind))
             )
             has_tag = pause.tag is None or pause.tag in job["tags"]
-            assert (meets and has_tag and job["kind"] != Kind.RECALL) == pause.covers(job), (pause, job)
+            assert (meets and has_tag and job["kind"] != JobKind.RECALL) == pause.covers(job), (pause, job)
 
 
 def test_a_hold_applies_to_its_job_alone_also_to_a_recall() -> None:
@@ -44,4 +44,4 @@ def test_a_pause_holds_a_lane_where_it_applies_to_whatever_may_be_in_it() -> Non
     for pause in (*PAUSES, HOLD):
         for account, kind in product(ACCOUNTS, KINDS):
             lane = [job for job in JOBS if (job["account"], job["kind"]) == (account, kind)]
-            assert all(map(pause.covers, lane)) == pause.holds_lane(account, kind), (pause, account, kind)
+            assert all(map(pause.covers, lane)) == pause.covers_lane(account, kind), (pause, account, kind)

@@ -97,7 +97,7 @@ NAVIGATION: tuple[str | Section, ...] = (
         "Contributing",
         "参与开发",
         (
-            *("contributing.md", "common-changes.md", "tests-of-the-pipeline.md", "channels.md"),
+            *("contributing.md", "common-changes.md", "names.md", "tests-of-the-pipeline.md", "channels.md"),
             *("reference/way.md", "changelog.md"),
         ),
     ),

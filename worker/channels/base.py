@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from worker.domain.content.message import Message
 from worker.domain.errors import ConfigurationError, Problem, WorkerError
-from worker.domain.job import Kind, RepeatRule
+from worker.domain.job import JobKind, RepeatRule
 
 if TYPE_CHECKING:
     from worker.channels.checking.job import Checks
@@ -227,7 +227,7 @@ class Channel:
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """Returns the kind of job that a message needs, by its type and recipients."""
-        return Kind.SEND
+        return JobKind.SEND
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """Returns why such a follow-up of such a job is never possible, or None if that is decided when it is due."""
@@ -335,7 +335,7 @@ class Channel:
 
     def upload_part(self, file: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the message document of the upload job that a send's attached file needs."""
-        return {"type": Kind.UPLOAD.value, "files": {"media": dict(file)}}
+        return {"type": JobKind.UPLOAD.value, "files": {"media": dict(file)}}
 
     # -- callbacks ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.checking.job import SPLIT_FIELD, put
-from worker.domain.job import Kind, Part
+from worker.domain.job import JobKind, Part
 from worker.domain.outcome import Rejected
 
 BYTES_PER_SECOND = 256 * 1024
@@ -62,7 +62,7 @@ def media_gone(part: Part, reason: str) -> Rejected:
 
     Not while the part is in doubt: a new media_id changes the body, so the repeat would not be safe.
     """
-    is_kept = part.kind != Kind.UPLOAD and bool(part.message.get("files")) and not part.in_doubt
+    is_kept = part.kind != JobKind.UPLOAD and bool(part.message.get("files")) and not part.in_doubt
     return Rejected(reason, retry_with="media" if is_kept else None)
 
 

@@ -40,7 +40,7 @@ from worker.domain.errors import (
     ConfigurationError as ConfigurationError,
     Problem as Problem,
 )
-from worker.domain.job import Draft as Draft, Kind as Kind, Part as Part, RepeatRule as RepeatRule
+from worker.domain.job import Draft as Draft, JobKind as JobKind, Part as Part, RepeatRule as RepeatRule
 from worker.domain.outcome import (
     Accepted as Accepted,
     CallReceipt as CallReceipt,

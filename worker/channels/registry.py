@@ -232,12 +232,12 @@ def _sentences(account: Account) -> Iterator[str]:
         yield f"accounts.{account.name}.token_provider: its token comes through a suite; leave one of both out"
     for problem in (*_unfit(account), *vendor.account_problems(account)):
         yield f"accounts.{account.name}.{problem}"
-    if account.previous is not None:
-        for problem in (*_unfit(account.previous), *vendor.account_problems(account.previous)):
+    if account.previous_credentials is not None:
+        for problem in (*_unfit(account.previous_credentials), *vendor.account_problems(account.previous_credentials)):
             if problem.field.startswith("callback"):
-                yield f"accounts.{account.name}.previous.{problem}"
-    shares = account.share if isinstance(account.share, Mapping) else {}
-    for key, named in (("limits", account.limits), ("share", shares)):
+                yield f"accounts.{account.name}.previous_credentials.{problem}"
+    shares = account.limit_share if isinstance(account.limit_share, Mapping) else {}
+    for key, named in (("limits", account.limits), ("limit_share", shares)):
         for name in named.keys() - vendor.profile.keys():
             known = ", ".join(sorted(vendor.profile))
             yield f"accounts.{account.name}.{key}.{name}: is no limit of {vendor.name}; use one of {known}"

@@ -19,7 +19,7 @@ from worker.control.lift import SKIP
 from worker.control.recall import COMMAND as RECALL
 from worker.control.replay import COMMAND as REPLAY, ReplayableJobs, find_replayable
 from worker.domain.errors import WorkerError
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_filter import JobFilter
 from worker.language import language, plural, term, translate
 from worker.producer.chain import ReplayScope
@@ -170,7 +170,7 @@ def _entry(entry: audits.AuditEntry) -> str:
         done, total, under_way, failed = follow_up.done, follow_up.total, follow_up.under_way, follow_up.failed
         lines += [
             f"  recalled {done} of {total}; under way {under_way}, failed {failed}"
-            if follow_up.kind == Kind.RECALL
+            if follow_up.kind == JobKind.RECALL
             else f"  corrected {done} of {total}; under way {under_way}, failed {failed}"
         ]
     return "\n".join(lines)

@@ -56,7 +56,7 @@ FILTER: Mapping[str, Any] = {
     "order_key": _text("with this order_key"),
     "msgid": _text("with a message of this msgid"),
     "errcode": Annotated[int | None, typer.Option(help="Only jobs with a call that was answered with it.")],
-    "text_hash": _text("that say the same as the one of which worker show prints this", "--text-hash"),
+    "text_hash": _text("with the same text hash, which worker show prints", "--text-hash"),
     "replay_of": _text("that replay this one"),
     "created_from": _instant("enqueued then or later"),
     "created_before": _instant("enqueued before"),

@@ -30,7 +30,7 @@ from worker.control.audit import CommandResult
 from worker.control.cancel import JOB_ID
 from worker.control.fence import COMMAND as FENCE
 from worker.control.lift import ACKNOWLEDGE, LIFT
-from worker.control.pause import HOLD, RELEASE, PauseResult
+from worker.control.pause import PAUSE_JOBS, RESUME_JOBS, PauseResult
 from worker.control.selection import require_configured
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
@@ -63,8 +63,8 @@ def pause(
         require_configured(job_filter, accounts_of(load_settings()).names())
     result: PauseResult | CommandResult
     if job_filter is not None and job_filter.ids is not None:
-        result = HOLD.run(job_filter.part_or_job_ids(), person=person.name, why=person.why)
-        text, is_paused = "\n".join(HOLD.lines(result, {})), bool(result.jobs)
+        result = PAUSE_JOBS.run(job_filter.part_or_job_ids(), person=person.name, why=person.why)
+        text, is_paused = "\n".join(PAUSE_JOBS.lines(result, {})), bool(result.jobs)
     else:
         result, is_paused = pausing.pause(job_filter, person=person.name, why=person.why), True
         already, ending = "" if result.audit else " already", result.pause.ending()
@@ -99,7 +99,7 @@ def _drain(job_filter: JobFilter | None, timeout_s: float) -> int:
             printed.append(in_flight)
             echo_error(f"{in_flight} in flight")
 
-    return pausing.drain(job_filter, timeout_s=timeout_s, progress=progress)
+    return pausing.wait_for_calls(job_filter, timeout_s=timeout_s, progress=progress)
 
 
 @app.command()
@@ -122,9 +122,9 @@ def resume(
     """
     job_filter = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
-        released = RELEASE.run(names, person=person.name, why=person.why)
-        person.answer(released, "\n".join(RELEASE.lines(released, {})))
-        return bool(released.jobs)
+        resumed = RESUME_JOBS.run(names, person=person.name, why=person.why)
+        person.answer(resumed, "\n".join(RESUME_JOBS.lines(resumed, {})))
+        return bool(resumed.jobs)
     if names:
         return _lift_all(person, names)
     try:

@@ -85,9 +85,8 @@ def print_table(
 
 def pause_line(pause: Pause) -> str:
     """Returns a line about a pause: its scope, since when, by whom and why."""
-    what = "held" if pause.job_id else "paused"
     why = f": {pause.why}" if pause.why else ""
-    return one_line(f"{what}: {pause.scope_text()}, since {clock(pause.began_at)}, by {pause.person}{why}")
+    return one_line(f"paused: {pause.scope_text()}, since {clock(pause.began_at)}, by {pause.person}{why}")
 
 
 def unmatched_names(database: Database, job_filter: JobFilter | None, *, is_empty: bool) -> list[str]:

@@ -31,7 +31,7 @@ from worker.outbox.lanes.processes import alive_processes
 from worker.producer.enqueue import enqueue, upload as enqueue_upload
 from worker.producer.follow_ups import recall_message, update_card as update_card_of, update_card_by_code
 from worker.producer.insert import JobRef
-from worker.reporting.report import get_job, wait_for
+from worker.reporting.report import get_job, wait_until_ended
 
 app = Commands()
 
@@ -220,7 +220,7 @@ def _wait_and_show(job: str, timeout_s: float, *, as_json: bool) -> bool:
             with database.reading() as connection:
                 if not alive_processes(connection, database.now):
                     echo_error("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
-            state = wait_for(database, job, timeout_s).state
+            state = wait_until_ended(database, job, timeout_s).state
     except StillOpen:
         state = JobState.OPEN
     except KeyboardInterrupt:

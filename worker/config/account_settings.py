@@ -65,7 +65,7 @@ class AccountSettings(EgressSettings, BaseModel):
     """Where the vendor's credential is stored: an app's secret, a webhook's key, or a Youdu app's AES key."""
     limits: dict[str, Amount] = {}
     """Amounts by the limit's name, in place of the vendor's. With 0 the limit is not enforced."""
-    share: Share | dict[str, Share] = 1.0
+    limit_share: Share | dict[str, Share] = 1.0
     """The fraction of every limit that this worker may use if other programs send through the same app, or by limit
     name.
     """
@@ -83,7 +83,7 @@ class AccountSettings(EgressSettings, BaseModel):
 
     staging: StagingSettings | None = None
     """The switches of `[staging]` for this account alone, or None for those of all accounts."""
-    previous: dict[str, Any] = {}
+    previous_credentials: dict[str, Any] = {}
     """The `secret` and `callback` that were valid before. They are used in addition while credentials are rotated."""
     token_provider: TokenProviderFrom | None = None
     """The user's own token service, or None for the vendor's gettoken."""
@@ -119,8 +119,8 @@ class AccountSettings(EgressSettings, BaseModel):
     def _no_inline_secrets(self) -> Self:
         for key, value in (self.model_extra or {}).items():
             _refuse_inline(key, value)
-        if unknown := self.previous.keys() - {"secret", "callback"}:
-            raise ValueError(f"previous.{min(unknown)} is no credential; previous may have secret and callback")
+        if unknown := self.previous_credentials.keys() - {"secret", "callback"}:
+            raise ValueError(f"previous_credentials.{min(unknown)} is no credential; give secret and callback only")
         return self
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:

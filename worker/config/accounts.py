@@ -110,14 +110,16 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         secret=None if values.secret is None else Secret(partial(_credential, values.secret, f"{path}.secret")),
         egress=values.egress(path),
         limits=dict(values.limits),
-        share=values.share,
+        limit_share=values.limit_share,
         on_unknown=values.on_unknown,
         allow_everyone=values.allow_everyone,
         weight=values.weight,
         quiet_hours=values.quiet_hours,
         staging=(values.staging or settings.staging).switches(),
         token_provider=None if values.token_provider is None else values.token_provider.to_provider(path),
-        previous=_previous(name, table, values.previous, settings) if values.previous else None,
+        previous_credentials=_previous(name, table, values.previous_credentials, settings)
+        if values.previous_credentials
+        else None,
     )
 
 
@@ -141,9 +143,9 @@ def _credential(source: SecretFrom, key: str) -> str:
 def _previous(name: str, table: Mapping[str, Any], credentials: Mapping[str, Any], settings: Settings) -> Account:
     """Returns the account with the credentials that were valid before."""
     try:
-        return account_of(name, {**table, **credentials, "previous": {}}, settings)
+        return account_of(name, {**table, **credentials, "previous_credentials": {}}, settings)
     except ConfigurationError as error:
-        sentence = str(error).replace(f"accounts.{name}.", f"accounts.{name}.previous.", 1)
+        sentence = str(error).replace(f"accounts.{name}.", f"accounts.{name}.previous_credentials.", 1)
     raise ConfigurationError(sentence)
 
 

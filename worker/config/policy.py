@@ -15,8 +15,8 @@ def policy_of(settings: DeliverySettings) -> Policy:
         max_age_s=settings.max_age_s,
         doubt_margin_s=settings.deadline_margin_s,
         lanes=LaneRules(
-            strike_s=settings.strike_s,
-            strike_again_s=settings.strike_again_s,
+            rate_limit_block_s=settings.rate_limit_block_s,
+            rate_limit_block_again_s=settings.rate_limit_block_again_s,
             failures=settings.breaker_failures,
         ),
     )

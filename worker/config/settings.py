@@ -80,7 +80,7 @@ class DeliverySettings(SettingsTable):
     """Sends no bulk in minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
     threads: Count = 32
     """Sender threads of a worker process, unless `--threads` or Celery's `-c` says otherwise."""
-    offer_s: Seconds = 5
+    republish_after_s: Seconds = 5
     """Seconds after which an offered id that no worker took is offered again. Doubles up to twelve times that."""
     doorbell_size: Annotated[int, Field(ge=1, le=50)] = 50
     """Part ids in one doorbell, at most."""
@@ -92,11 +92,11 @@ class DeliverySettings(SettingsTable):
     """Hosts, and networks such as `10.2.0.0/16`, from which files may be fetched although they are not public."""
     park_probe_s: Seconds = 600
     """How often a parked lane or account is tried with one job, and refused credentials with one gettoken."""
-    strike_s: Seconds = 60
+    rate_limit_block_s: Seconds = 60
     """How long a lane waits after a frequency limit (45009)."""
-    strike_again_s: Seconds = 3_600
+    rate_limit_block_again_s: Seconds = 3_600
     """The wait after a second 45009 with no call accepted since. After a third, until midnight in Asia/Shanghai."""
-    silence_s: Annotated[float, Field(ge=0)] = 60
+    cold_after_s: Annotated[float, Field(ge=0)] = 60
     """A lane without a success for so long starts with one call in flight. With 0 it never does."""
     hook_threads: Count = 4
     """Application hooks that one process runs at a time."""
@@ -143,7 +143,7 @@ class DeliverySettings(SettingsTable):
     @property
     def offer_max_s(self) -> float:
         """Longest wait before an offered id is offered again."""
-        return 12 * self.offer_s
+        return 12 * self.republish_after_s
 
     @property
     def token_call_s(self) -> float:
@@ -161,7 +161,7 @@ class DeliverySettings(SettingsTable):
             raise ValueError(
                 "heartbeat_s is longer than half of lease_s: one late heartbeat would end the lease; make it shorter"
             )
-        for low, high in (("backoff_base_s", "backoff_max_s"), ("strike_s", "strike_again_s")):
+        for low, high in (("backoff_base_s", "backoff_max_s"), ("rate_limit_block_s", "rate_limit_block_again_s")):
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} is longer than {high}; make it shorter")
         return self

@@ -46,8 +46,8 @@ _DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_
 _BACKTICKS = re.compile("`([^`\n]+)`")
 _LISTING = re.compile(r"worker ([a-z]+)((?: --(?:account|state|tag) [^ <&]+)*)")
 """A command that only lists, and whose page can be opened instead."""
-_PAGES = {name: f"/{name}" for name in ("accounts", "audit", "events", "failures", "inbound", "jobs", "lanes")}
-_PAGES |= {"forecast": "/backlog", "limits": "/accounts"}
+_PAGES = {name: f"/{name}" for name in ("accounts", "audit", "failures", "inbound", "jobs", "lanes")}
+_PAGES |= {"hooks": "/events", "forecast": "/backlog", "limits": "/accounts"}
 _HERE = files("worker.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 

@@ -84,8 +84,8 @@ def rotate_account(
                 f"accounts.{name}: {', '.join(unknown) or 'nothing'} cannot be rotated; give {' or '.join(ROTATABLE)}"
             )
         replaced = {key: table[key] for key in credentials if key in table}
-        previous = {**table.get("previous", {}), **replaced}
-        _store(command, {name: {**table, **credentials, "previous": previous}}, replaces=row)
+        previous = {**table.get("previous_credentials", {}), **replaced}
+        _store(command, {name: {**table, **credentials, "previous_credentials": previous}}, replaces=row)
 
 
 def change_account(

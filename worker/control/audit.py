@@ -100,15 +100,15 @@ def list_audit(
     connection: Connection,
     *,
     limit: int = 20,
-    before: str | None = None,
+    page_after: str | None = None,
     without: str | None = None,
 ) -> list[AuditEntry]:
-    """Lists the entries of the audit, newest first. For the next page, pass the id of the last entry as `before`.
+    """Lists the entries of the audit, newest first.
 
-    `without` is an action to leave out.
+    `page_after` is the id of an entry: only older ones are listed. `without` is an action to leave out.
     """
     now = read_now(connection, now_in(connection))
-    return [_entry(connection, row, now) for row in rows.list_audit(connection, limit, before, without)]
+    return [_entry(connection, row, now) for row in rows.list_audit(connection, limit, page_after, without)]
 
 
 def _entry(connection: Connection, row: Mapping[str, Any], now: int) -> AuditEntry:

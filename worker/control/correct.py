@@ -222,7 +222,7 @@ def correct_jobs(
     *,
     person: str,
     why: str = "",
-    rate: Annotated[float, Option("So many of the new messages become due in a second.", least=0.01)] = RATE,
+    rate: Annotated[float, Option("New messages that become due per second.", least=0.01)] = RATE,
     settings: Settings | None = None,
     database: Database | None = None,
     accounts: AccountSource | None = None,

@@ -34,8 +34,8 @@ class JobStatus:
     has_recall: bool
     """Whether its channel can recall what it sends."""
     is_cancelled: bool
-    is_held: bool
-    """Whether a person holds this very job."""
+    is_paused: bool
+    """Whether this very job is paused."""
     is_recalled: bool
     """Whether a recall of it was accepted, or may still be."""
     is_corrected: bool
@@ -66,7 +66,7 @@ def read_job_status(connection: Connection, job: JobSummary) -> JobStatus:
         is_send=is_send(job),
         has_recall=has_recall(job),
         is_cancelled=any(size.cancelled_at is not None for size in sizes),
-        is_held=any(pause.job_id for pause in active_pauses(connection, [job.id])),
+        is_paused=any(pause.job_id for pause in active_pauses(connection, [job.id])),
         is_recalled=bool(recalled_jobs(connection, [job.id], or_open=True)),
         is_corrected=bool(corrected_jobs(connection, [job.id])),
         is_ordered=bool(parts_in_orders(connection, parts)),

@@ -74,7 +74,7 @@ RETRY = Command(
     name="retry",
     help="Gives this parked or ignored event to the hooks again.",
     target=TargetKind.EVENT,
-    typed_as="events --retry",
+    typed_as="hooks --retry",
     run=retry_event,
     done=("events",),
 )
@@ -82,7 +82,7 @@ RETRY = Command(
 
 def _not_retried(event_id: str, row: Mapping[str, Any] | None, *, has_later_end: bool) -> WorkerError:
     if row is None:
-        return WorkerError(f"no event {event_id!r}; `worker events` lists them")
+        return WorkerError(f"no event {event_id!r}; `worker hooks` lists them")
     if row["job_id"] is None and row["kind"] == EventKind.CARD_ACTION:
         return WorkerError(f"event {event_id} belongs to no job, so there is nothing to give to a hook")
     if has_later_end:

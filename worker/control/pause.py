@@ -1,4 +1,4 @@
-"""Pauses jobs, holds single jobs, and waits until no call is in flight.
+"""Pauses all jobs of a filter, or single jobs, and waits until no call is in flight.
 
 A pause is a row that the group commit of every worker obeys. It can be set without a worker or a broker, and survives
 restarts of both.
@@ -22,7 +22,7 @@ from worker.control.command import Command, TargetKind
 from worker.control.opening import open_outbox
 from worker.control.selection import require_configured
 from worker.domain.errors import CheckFailed, Problem, WorkerError
-from worker.domain.job import JobId, Kind
+from worker.domain.job import JobId, JobKind
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.pause import Pause
 from worker.language import plural
@@ -35,7 +35,7 @@ from worker.outbox.lanes import pauses as rows
 SCOPE = ("account", "channel", "kind", "tag")
 MAX_LENGTHS = {"account": 60, "tag": 100}
 QUIET_S = 1.0
-"""Seconds without a call in flight before `drain` returns, because a commit that did not see the pause may be under
+"""Seconds without a call in flight before `wait_for_calls` returns: a commit that did not see the pause may be under
 way."""
 POLL_S = 0.25
 
@@ -52,7 +52,7 @@ class PauseResult:
 
 @on_callers_connection
 def list_pauses(connection: Connection) -> list[Pause]:
-    """Lists the pauses in force, including held jobs, oldest first."""
+    """Lists the pauses in force, those of single jobs too, oldest first."""
     return rows.active_pauses(connection)
 
 
@@ -68,8 +68,8 @@ def pause(
 
     `filter` has an account, channel, kind or tag, or several of these, which all have to match; None pauses everything.
     Recalls, cancels and searches for parts in doubt go on, and jobs may expire. A call that has begun is not stopped:
-    `drain` waits for its end. `person` is who pauses and `why` the reason, at most 300 characters. Raises CheckFailed
-    for other fields, and for a channel or a kind that does not exist.
+    `wait_for_calls` waits for its end. `person` is who pauses and `why` the reason, at most 300 characters. Raises
+    CheckFailed for other fields, and for a channel or a kind that does not exist.
     """
     with open_outbox(database, settings) as (outbox, settings_in_use):
         scope = _checked_filter(filter)
@@ -110,7 +110,7 @@ def resume(
         return CommandResult(command.id, command.counts)
 
 
-def hold(
+def pause_jobs(
     ids: Iterable[JobId],
     *,
     person: str,
@@ -118,27 +118,27 @@ def hold(
     settings: Settings | None = None,
     database: Database | None = None,
 ) -> CommandResult:
-    """Holds single jobs, at most 1,000: no call of theirs begins until `release`. A recall can be held, too.
+    """Pauses single jobs, at most 1,000: no call of theirs begins until `resume_jobs`. A recall can be paused, too.
 
-    The `jobs` of the result were not held before. `unchanged` counts the jobs that have nothing left to send, or were
-    already held.
+    The `jobs` of the result were not paused before. `unchanged` counts the jobs that have nothing left to send, or
+    were already paused.
     """
     filter = JobFilter(ids=ids)
     with open_outbox(database, settings) as (outbox, settings_in_use):
         ids_in_order, arguments = _existing_jobs(outbox, filter), {"filter": filter.conditions()}
         with audited(
-            "hold", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
+            "pause_jobs", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
         ) as command:
             with outbox.reading() as connection:
-                held = {pause.job_id for pause in rows.active_pauses(connection, ids_in_order)}
-                to_hold = [job for job in open_jobs(connection, ids_in_order) if job not in held]
-            if to_hold:
-                _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in to_hold])
-            command.counts = _counts(ids_in_order, to_hold)
-        return CommandResult(command.id, +command.counts, tuple(to_hold))
+                paused = {pause.job_id for pause in rows.active_pauses(connection, ids_in_order)}
+                to_pause = [job for job in open_jobs(connection, ids_in_order) if job not in paused]
+            if to_pause:
+                _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in to_pause])
+            command.counts = _counts(ids_in_order, to_pause)
+        return CommandResult(command.id, +command.counts, tuple(to_pause))
 
 
-def release(
+def resume_jobs(
     ids: Iterable[JobId],
     *,
     person: str,
@@ -146,24 +146,24 @@ def release(
     settings: Settings | None = None,
     database: Database | None = None,
 ) -> CommandResult:
-    """Releases held jobs, which are the `jobs` of the result. `unchanged` counts the jobs that were not held."""
+    """Ends pauses of single jobs, which are the `jobs` of the result. `unchanged` counts the jobs that had none."""
     filter = JobFilter(ids=ids)
     with open_outbox(database, settings) as (outbox, settings_in_use):
         filter.require_whole_jobs()
         with outbox.reading() as connection:
             pauses = rows.active_pauses(connection, filter.part_or_job_ids())
-        held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
-        # A job that retention has deleted may still be held.
+        paused = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
+        # A job that retention has deleted may still be paused.
         ids_in_order, arguments = (
-            _existing_jobs(outbox, filter, except_for=held.values()),
+            _existing_jobs(outbox, filter, except_for=paused.values()),
             {"filter": filter.conditions()},
         )
         with audited(
-            "release", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
+            "resume_jobs", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
         ) as command:
-            if held:
-                outbox.run(lambda connection: rows.end_pauses(connection, outbox.now, held))
-            jobs = tuple(job for job in ids_in_order if job in held.values())
+            if paused:
+                outbox.run(lambda connection: rows.end_pauses(connection, outbox.now, paused))
+            jobs = tuple(job for job in ids_in_order if job in paused.values())
             command.counts = _counts(ids_in_order, jobs)
         return CommandResult(command.id, +command.counts, jobs)
 
@@ -203,35 +203,35 @@ RESUME = Command(
     run=resume,
     done=("pauses",),
 )
-HOLD = Command(
-    name="hold",
-    help="Holds single jobs: no call of theirs begins until they are released.",
+PAUSE_JOBS = Command(
+    name="pause_jobs",
+    help="Pauses single jobs: no call of theirs begins until they are resumed.",
     target=TargetKind.IDS,
     typed_as="pause",
-    run=hold,
+    run=pause_jobs,
     lines=lambda result, options: _with_unchanged(
         result,
-        f"held {plural(len(result.jobs), 'job')} (audit {result.audit})",
-        "they have nothing left to send, or were held already",
+        f"paused {plural(len(result.jobs), 'job')} (audit {result.audit})",
+        "they have nothing left to send, or were paused already",
     ),
     done=("jobs",),
-    might_apply=lambda job: job.goes_on and not job.is_held,
+    might_apply=lambda job: job.goes_on and not job.is_paused,
 )
-RELEASE = Command(
-    name="release",
-    help="Lets held jobs go on.",
+RESUME_JOBS = Command(
+    name="resume_jobs",
+    help="Ends the pause of single jobs.",
     target=TargetKind.IDS,
     typed_as="resume",
-    run=release,
+    run=resume_jobs,
     lines=lambda result, options: _with_unchanged(
-        result, f"released {plural(len(result.jobs), 'job')} (audit {result.audit})", "they were not held"
+        result, f"resumed {plural(len(result.jobs), 'job')} (audit {result.audit})", "they were not paused"
     ),
     done=("jobs",),
-    might_apply=lambda job: job.is_held,
+    might_apply=lambda job: job.is_paused,
 )
 
 
-def drain(
+def wait_for_calls(
     filter: JobFilter | None,
     *,
     timeout_s: float,
@@ -271,10 +271,10 @@ def _checked_filter(filter: JobFilter | None) -> dict[str, str]:
     require_filter(filter)
     conditions = filter.conditions()
     if unsupported := conditions.keys() - set(SCOPE):
-        remedy = "pause an account, channel, kind or tag; `hold` is for single jobs"
+        remedy = "pause an account, channel, kind or tag; `pause_jobs` is for single jobs"
         raise CheckFailed([Problem("filter", f"names {', '.join(sorted(unsupported))}", remedy)])
-    if conditions.get("kind") == Kind.RECALL:
-        raise CheckFailed([Problem("kind", "is recall, which passes every pause", "hold or cancel single recalls")])
+    if conditions.get("kind") == JobKind.RECALL:
+        raise CheckFailed([Problem("kind", "is recall, which passes every pause", "pause or cancel single recalls")])
     problems = [
         Problem(name, "is too long", "there is none with such a name", limit, "characters", len(conditions[name]))
         for name, limit in MAX_LENGTHS.items()
@@ -297,7 +297,7 @@ def _pauses_of_filter(database: Database, scope: dict[str, str]) -> list[Pause]:
 
 
 def _existing_jobs(database: Database, filter: JobFilter, *, except_for: Collection[str] = ()) -> list[str]:
-    """Returns the ids of a filter. Raises CheckFailed for an id of no job, so that a typo does not look like a hold."""
+    """Returns the ids of a filter. Raises CheckFailed for an id of no job, so that a typo is seen."""
     filter.require_whole_jobs()
     job_ids = filter.part_or_job_ids()
     with database.reading() as connection:

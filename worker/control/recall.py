@@ -22,7 +22,7 @@ from worker.control.job_status import JobStatus
 from worker.control.opening import open_outbox
 from worker.control.refusals import collect_refusal
 from worker.control.selection import MAX_LISTED, JobSelection, audit_arguments, has_recall, is_send
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.state import JobState
 from worker.language import plural
@@ -200,8 +200,8 @@ def recall_all(
     planned, refused = list[PlannedJob](), dict[str, str]()
     for id in ids:
         with collect_refusal(refused, id):
-            options: JobOptions = {"priority": "urgent", "dedupe_key": follow_up_key(audit, Kind.RECALL, id)}
-            request = follow_up_request(require_found(rows.get(id), id), Kind.RECALL, {}, options, accounts)
+            options: JobOptions = {"priority": "urgent", "dedupe_key": follow_up_key(audit, JobKind.RECALL, id)}
+            request = follow_up_request(require_found(rows.get(id), id), JobKind.RECALL, {}, options, accounts)
             request.sent_by = by.get(id)
             planned.append(plan(request, key))
     return [job.id for job in insert(connection, planned)], refused

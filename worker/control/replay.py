@@ -112,7 +112,7 @@ def replay_jobs(
     person: str,
     why: str = "",
     priority: Annotated[PriorityName | None, Option("urgent, normal, bulk")] = None,
-    rate: Annotated[float | None, Option("At most so many jobs a second.", least=0.01)] = None,
+    rate: Annotated[float | None, Option("Most jobs per second.", least=0.01)] = None,
     settings: Settings | None = None,
     database: Database | None = None,
     accounts: AccountSource | None = None,

@@ -26,7 +26,7 @@ from worker.control.opening import open_outbox
 from worker.control.selection import JobSelection
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Kind, is_read
+from worker.domain.job import JobKind, is_read
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.outcome import CallReceipt
 from worker.domain.settle import PartFacts
@@ -185,7 +185,7 @@ class Decision:
         """Returns the reason why the decision cannot be applied to this call, or None if it can."""
         if not is_read(call.part.payload):
             return UnchangedReason.NEWER_RELEASE
-        if self.sent and call.part.kind in (Kind.UPLOAD, Kind.TRACK):
+        if self.sent and call.part.kind in (JobKind.UPLOAD, JobKind.TRACK):
             return UnchangedReason.NO_MEDIA_ID
         return UnchangedReason.NO_MSGID if self.sent and self.msgid is None and _is_looked_up(call) else None
 
@@ -211,9 +211,9 @@ class Decision:
     def _settle(self, call: DoubtfulCall, connection: Connection, now: int) -> None:
         """Records what the decision means for recalled messages, response_codes and group sends."""
         part, spec = call.part, call.part.spec
-        if part.kind == Kind.RECALL and self.sent and "claim" in spec:
+        if part.kind == JobKind.RECALL and self.sent and "claim" in spec:
             mark_recalled(connection, spec["target"], spec["claim"], now)
-        if part.kind == Kind.UPDATE_CARD:
+        if part.kind == JobKind.UPDATE_CARD:
             settle_burned(connection, part.id, spec.get("target", part.id), used=self.sent)
         if self.msgid is not None and _is_looked_up(call):
             store_msgid(connection, part.account, self.msgid, part.id)

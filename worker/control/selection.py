@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel, names
 from worker.config.accounts import unknown_account
 from worker.domain.errors import WorkerError
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.cancels import JobSize
 from worker.outbox.control.listing import job_page
@@ -80,7 +80,7 @@ def is_send(job: MatchingJob | JobSummary) -> bool:
 
 def has_recall(job: MatchingJob | JobSize | JobSummary) -> bool:
     """Returns whether the job's channel can recall what the job sends."""
-    return job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+    return job.channel in names() and channel(job.channel).follow_up_problem(JobKind.RECALL, job.kind) is None
 
 
 def require_configured(filter: JobFilter | None, accounts: Sequence[str]) -> None:

@@ -94,7 +94,7 @@ class Account:
     """How its calls reach the vendor."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Amounts that override the channel's profile, by limit name; 0 switches a limit off."""
-    share: float | Mapping[str, float] = 1.0
+    limit_share: float | Mapping[str, float] = 1.0
     """The fraction of every limit that this worker may use, above 0 to 1, or fractions by limit name. Below 1 if other
     programs send through the same app.
     """
@@ -108,7 +108,7 @@ class Account:
     """The hours in which it shows nothing to people, such as `"22:00-07:00 Asia/Shanghai"`, or `none`."""
     staging: Staging = LIVE
     """The staging switches that limit its recipients outside production."""
-    previous: Account | None = None
+    previous_credentials: Account | None = None
     """The account with its previous credentials, which are tried if the present ones are refused, or None."""
     token_provider: TokenProvider | None = None
     """The source of its tokens, or None if they come from the vendor."""
@@ -127,8 +127,8 @@ class Account:
 
     @property
     def has_own_amounts(self) -> bool:
-        """True when `limits` or `share` change what the vendor published."""
-        return bool(self.limits) or self.share != 1.0
+        """True when `limits` or `limit_share` change what the vendor published."""
+        return bool(self.limits) or self.limit_share != 1.0
 
     def amount_of(self, limit: Limit) -> int:
         """Returns the units of a limit that this worker may use: its share of the account's or the published amount.
@@ -136,7 +136,7 @@ class Account:
         Returns 0 if the limit is switched off.
         """
         amount = self.limits.get(limit.name, limit.amount)
-        share = self.share.get(limit.name, 1.0) if isinstance(self.share, Mapping) else self.share
+        share = self.limit_share.get(limit.name, 1.0) if isinstance(self.limit_share, Mapping) else self.limit_share
         if not amount or not limit.window_s or share == 1.0:
             return amount
         return max(1, int(amount * share + 1e-9))  # 0.29 of 100 is 29, whatever a float makes of it

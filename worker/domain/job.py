@@ -29,7 +29,7 @@ def is_read(payload: int) -> bool:
     return payload <= NEWEST_PAYLOAD
 
 
-class Kind(StrEnum):
+class JobKind(StrEnum):
     """The kinds of jobs. The column is open text: a new kind needs a function and a row, but no migration."""
 
     SEND = "send"
@@ -52,7 +52,7 @@ class Kind(StrEnum):
     """Reminds the members who have not confirmed a group send."""
 
 
-FOLLOW_UPS = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.REMIND})
+FOLLOW_UPS = frozenset({JobKind.RECALL, JobKind.UPDATE_CARD, JobKind.TRACK, JobKind.REMIND})
 """The kinds of jobs that do something about another job; of any other kind it is a message in the place of that one."""
 
 

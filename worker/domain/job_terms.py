@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from worker.domain.content.recipient import LISTS, same_person
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.state import JobState
 from worker.domain.stored import object_or_empty, texts_of
 
@@ -135,7 +135,7 @@ class IndexedJob:
     def _values(self) -> Iterator[tuple[str, str]]:
         yield "account", self.account
         yield "text_hash", text_hash(self.message)
-        if self.kind != Kind.SEND:
+        if self.kind != JobKind.SEND:
             yield "kind", self.kind
         if self.state not in (JobState.ACCEPTED, JobState.OPEN):
             yield "state", self.state.label

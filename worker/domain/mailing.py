@@ -22,13 +22,13 @@ class MailingStage(StrEnum):
     """The vendor accepted it."""
     REFUSED = "refused"
     """It was refused for good, or its tries are used up; also the refused recipients of an accepted part."""
-    IN_DOUBT = "in_doubt"
+    UNKNOWN = "unknown"
     """It may have been sent."""
     RECALLED = "recalled"
     """It was sent, and a recall of it was accepted."""
     CORRECTED = "corrected"
     """Another message replaces it, or will. It was cancelled, recalled, or left as it is."""
-    NOT_SENT = "not_sent"
+    NEVER_SENT = "never_sent"
     """It was cancelled or expired."""
 
 
@@ -37,8 +37,8 @@ class StageCount:
     """How much of a mailing is in a stage."""
 
     jobs: int
-    """Jobs; one with parts in several stages counts in the first of: in flight, waiting, in doubt, corrected, recalled,
-    sent, refused, not sent."""
+    """Jobs; one with parts in several stages counts in the first of: in flight, waiting, unknown, corrected, recalled,
+    sent, refused, never sent."""
     parts: int
     """Vendor calls to make."""
     recipients: int

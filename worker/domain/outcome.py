@@ -173,7 +173,7 @@ class Unknown:
 
     reason: str
     refusals: tuple[Refusal, ...] = ()
-    """The recipients that the answer names as refused. The others are undetermined."""
+    """The recipients that the answer names as refused. The others are unknown."""
     held: bool = False
     """An answer came, so the policy for missing answers does not apply: a person decides, and nothing is repeated."""
     delay: float = 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_terms import tags_of
 
 
@@ -16,7 +16,7 @@ from worker.domain.job_terms import tags_of
 class Pause:
     """A pause of all jobs that meet its conditions, or of every job if it has none.
 
-    Recalls go on, unless the pause holds that very job: one often pauses in order to recall messages.
+    Recalls go on, unless the pause is of that very job: one often pauses in order to recall messages.
     """
 
     id: str
@@ -26,7 +26,7 @@ class Pause:
     began_at: datetime
     """When it began, by the database's clock."""
     person: str
-    """The name of the person who paused, or who holds the job."""
+    """The name of the person who paused."""
     why: str
     """The reason in the person's own words."""
     account: str | None = None
@@ -38,24 +38,24 @@ class Pause:
     tag: str | None = None
     """Only jobs with this tag, or with any or none if None."""
     job_id: str | None = None
-    """The one job that is held, or None for a pause of all jobs that meet the conditions above."""
+    """The one job that is paused, or None for a pause of all jobs that meet the conditions above."""
 
     def covers(self, job: Mapping[str, Any]) -> bool:
         """Whether the pause applies to a job, given by its columns."""
         if self.job_id is not None:
             return bool(job["id"] == self.job_id)
         conditions = {name: value for name, value in self._equal().items() if value is not None}
-        if job["kind"] == Kind.RECALL or any(job[name] != value for name, value in conditions.items()):
+        if job["kind"] == JobKind.RECALL or any(job[name] != value for name, value in conditions.items()):
             return False
         return self.tag is None or self.tag in tags_of(job["tags"])
 
-    def holds_lanes(self) -> bool:
+    def covers_lanes(self) -> bool:
         """Returns True if the pause applies to whole lanes, whose parts have one account and one kind."""
         return self.tag is None and self.job_id is None
 
-    def holds_lane(self, account: str, kind: str) -> bool:
+    def covers_lane(self, account: str, kind: str) -> bool:
         """Returns True if the pause certainly applies to a lane. The lane's channel is not known here."""
-        if self.channel is not None or not self.holds_lanes() or kind == Kind.RECALL:
+        if self.channel is not None or not self.covers_lanes() or kind == JobKind.RECALL:
             return False
         return self.account in (None, account) and self.kind in (None, kind)
 

@@ -27,12 +27,12 @@ class HookOffers:
         publish: Callable[[Sequence[str]], None],
         *,
         threads: int,
-        offer_s: float,
+        republish_after_s: float,
         monotonic: Callable[[], float],
         agenda: Agenda | None = None,
     ):
         self._database, self._publish = database, publish
-        self._threads, self._offer_us, self._monotonic = threads, micros(offer_s), monotonic
+        self._threads, self._offer_us, self._monotonic = threads, micros(republish_after_s), monotonic
         self._agenda = agenda or Agenda(database, monotonic)
         self._read_at = float("-inf")
         self._free_threads = threads

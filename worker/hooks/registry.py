@@ -42,7 +42,7 @@ OnCard: TypeAlias = "Callable[[CardPressed, Session], Any]"
 OnDone: TypeAlias = "Callable[[JobDone, Session], Any]"
 OnTag: TypeAlias = "Callable[[TagDone, Session], Any]"
 OnMessage: TypeAlias = "Callable[[MessageReceived, Session], Any]"
-OnEvent: TypeAlias = "Callable[[CallbackReceived, Session], Any]"
+OnCallback: TypeAlias = "Callable[[CallbackReceived, Session], Any]"
 F = TypeVar("F", bound=Callable[..., Any])
 
 D = TypeVar("D", bound=Callable[..., Any])
@@ -53,7 +53,7 @@ _MARKS: Mapping[type[HookEvent], str] = {
     JobDone: "on_job_done",
     TagDone: "on_tag_done",
     MessageReceived: "on_message",
-    CallbackReceived: "on_event",
+    CallbackReceived: "on_callback",
 }
 
 
@@ -181,15 +181,17 @@ def on_message(function: OnMessage | None = None, *, accounts: Iterable[str] = (
 
 
 @overload
-def on_event(function: OnEvent) -> OnEvent: ...
+def on_callback(function: OnCallback) -> OnCallback: ...
 
 
 @overload
-def on_event(*, accounts: Iterable[str] = ..., events: Iterable[str] = ...) -> Callable[[OnEvent], OnEvent]: ...
+def on_callback(
+    *, accounts: Iterable[str] = ..., events: Iterable[str] = ...
+) -> Callable[[OnCallback], OnCallback]: ...
 
 
 @_decorator
-def on_event(function: OnEvent | None = None, *, accounts: Iterable[str] = (), events: Iterable[str] = ()) -> Any:
+def on_callback(function: OnCallback | None = None, *, accounts: Iterable[str] = (), events: Iterable[str] = ()) -> Any:
     """Makes a function run for each callback that is neither a message nor a press of a card.
 
     `events` are the vendor's names, such as `subscribe`; none: all of them.
@@ -260,6 +262,6 @@ def load_hooks(module: str) -> ApplicationHooks:
     if not found:
         raise ConfigurationError(
             f"hooks: module {module} holds no hook; mark functions with @on_card_action, @on_job_done, @on_tag_done,"
-            " @on_message or @on_event"
+            " @on_message or @on_callback"
         )
     return ApplicationHooks(found)

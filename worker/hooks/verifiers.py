@@ -46,10 +46,10 @@ class Verifiers:
 
     def _make(self, account: Account) -> CallbackVerifier | None:
         verifier = make_verifier(account, self._max_age_s)
-        if verifier is None or account.previous is None:
+        if verifier is None or account.previous_credentials is None:
             return verifier
         try:
-            before = make_verifier(account.previous, self._max_age_s)
+            before = make_verifier(account.previous_credentials, self._max_age_s)
         except ConfigurationError:
             return verifier  # what was valid before may be gone already
         return verifier if before is None else RotatingVerifier(verifier, before)

@@ -61,7 +61,7 @@ def not_reached(
         _require_not_done(job_id, job_and_replays, accepted=accepted, unknown=unknown)
         return asked
     reached = nearest_statuses(connection, [str(row["id"]) for row in job_and_replays])
-    included = {RecipientStatus.ACCEPTED: accepted, RecipientStatus.UNDETERMINED: unknown}
+    included = {RecipientStatus.ACCEPTED: accepted, RecipientStatus.UNKNOWN: unknown}
     resend_statuses = {None, *(status for status, is_named in included.items() if is_named)}
     statuses = {recipient: reached.get((recipient[0], recipient[1].lower())) for recipient in each_recipient(asked)}
     left = [recipient for recipient, status in statuses.items() if status in resend_statuses]
@@ -79,9 +79,9 @@ def nearest_statuses(connection: Connection, jobs: Iterable[str]) -> dict[Recipi
         asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
         for recipient, own_statuses in statuses_by_recipient(asked, is_open, rows.parts, rows.failures).items():
             # What is in doubt in an open job may be repeated by itself.
-            under_way = {RecipientStatus.NOT_YET} if is_open and RecipientStatus.UNDETERMINED in own_statuses else set()
+            under_way = {RecipientStatus.WAITING} if is_open and RecipientStatus.UNKNOWN in own_statuses else set()
             statuses.setdefault(recipient, set()).update(own_statuses | under_way)
-    nearest = (RecipientStatus.NOT_YET, RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED)
+    nearest = (RecipientStatus.WAITING, RecipientStatus.ACCEPTED, RecipientStatus.UNKNOWN)
     return {
         recipient: next(status for status in nearest if status in own_statuses)
         for recipient, own_statuses in statuses.items()
@@ -117,15 +117,15 @@ def _require_not_done(
         if row["n_open"]:
             raise NotReplayable(f"job {job_id} is being repeated by job {row['id']}; wait for its end", job=job_id)
         if row["n_unknown"] and not unknown:
-            raise _nobody_left(job_id, [RecipientStatus.UNDETERMINED])
+            raise _nobody_left(job_id, [RecipientStatus.UNKNOWN])
         if not row["n_unknown"] and not any(row[name] for name in _FAILED) and not accepted:
             raise _nobody_left(job_id, [RecipientStatus.ACCEPTED])
 
 
 _TOLD = {
     RecipientStatus.ACCEPTED: "accepted (accepted=True, or --accepted, sends to them again)",
-    RecipientStatus.UNDETERMINED: "in doubt (unknown=True, or --unknown, sends to them too)",
-    RecipientStatus.NOT_YET: "being sent to by another replay",
+    RecipientStatus.UNKNOWN: "in doubt (unknown=True, or --unknown, sends to them too)",
+    RecipientStatus.WAITING: "being sent to by another replay",
 }
 
 

@@ -35,7 +35,7 @@ from worker.reporting.recipient_status import (
 
 _CHAT: Recipient = ("", "")
 """The one that a message without recipients goes to."""
-_MAY_HAVE_GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, RecipientStatus.NOT_YET}
+_MAY_HAVE_GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNKNOWN, RecipientStatus.WAITING}
 
 
 NewDocument = Callable[[str, Mapping[str, Any]], dict[str, Any] | None]

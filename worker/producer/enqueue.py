@@ -18,7 +18,7 @@ from worker.channels.foreign import class_problems, home_of
 from worker.channels.registry import channel
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem, refused_type
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.site_keys import lane_key
 from worker.producer.insert import JobRef, insert, insert_one
@@ -95,7 +95,7 @@ def upload(
     """Enqueues the upload of a file; the job's receipt is its media_id. A send uploads its own files by itself."""
     if not isinstance(file, File):
         raise refused_type("file", file, 'use File.at("a.pdf") or File(b"...", "a.pdf")')
-    request = JobRequest(Kind.UPLOAD, find_account(account, accounts), {"type": "upload"})
+    request = JobRequest(JobKind.UPLOAD, find_account(account, accounts), {"type": "upload"})
     request.files, request.options = {"media": (upload_type, file)}, options
     return insert_one(connection, request)
 
@@ -109,7 +109,7 @@ def build_request(
     account = find_account(name, accounts)
     vendor = channel(account.channel)
     kind = vendor.kind_of(document, recipients)
-    if kind == Kind.UPDATE_CARD:
+    if kind == JobKind.UPDATE_CARD:
         remedy = "use update_card(...), or update_card_by_code(...) for a card that something else sent"
         raise CheckFailed([Problem("message", "a card update needs the job it is about", remedy)])
     request = JobRequest(kind, account, document, recipients, files=message.files(), options=options)

@@ -16,7 +16,7 @@ from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients
 from worker.domain.errors import CheckFailed, NotReplayable, Problem, aware_problems
-from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind, id_of
+from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, JobKind, id_of
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
@@ -50,7 +50,7 @@ def recall(
     replays and resends are recalled with it; a recall of a replay is about that one alone. The vendor recalls a message
     within 24 h.
     """
-    return follow_up(connection, Kind.RECALL, job_id, {}, _urgent(options), accounts)
+    return follow_up(connection, JobKind.RECALL, job_id, {}, _urgent(options), accounts)
 
 
 @enqueues(JobOptions)
@@ -75,7 +75,7 @@ def recall_message(
     document = {"type": "recall", "msgid": msgid}
     if sent_at is not None:
         document["sent_at"] = sent_at.astimezone(UTC).isoformat()
-    return insert_one(connection, JobRequest(Kind.RECALL, account_settings, document, options=_urgent(options)))
+    return insert_one(connection, JobRequest(JobKind.RECALL, account_settings, document, options=_urgent(options)))
 
 
 def _urgent(options: JobOptions) -> JobOptions:
@@ -126,7 +126,7 @@ def update_card_by_code(
     if issued_at is not None:
         document["issued_at"] = issued_at.astimezone(UTC).isoformat()
     _require_unused(connection, account_settings, response_code, options.get("dedupe_key"))
-    request = JobRequest(Kind.UPDATE_CARD, account_settings, document, targets, options=options)
+    request = JobRequest(JobKind.UPDATE_CARD, account_settings, document, targets, options=options)
     return insert_one(connection, request)
 
 
@@ -204,7 +204,7 @@ def update_card(
     if any(end_soon(connection, job, now, SOON_US) for job in jobs_reached(connection, id_of(job_id))):
         options["priority"] = "urgent"
     spec = {"reserve_last": True} if reserve_last else {}
-    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, targets, spec)
+    return follow_up(connection, JobKind.UPDATE_CARD, job_id, document, options, accounts, targets, spec)
 
 
 # -- group sends -------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def track(
         raise CheckFailed(problems)
     if options.get("priority") is None:
         options["priority"] = "bulk"
-    return follow_up(connection, Kind.TRACK, job_id, document, options, accounts)
+    return follow_up(connection, JobKind.TRACK, job_id, document, options, accounts)
 
 
 @enqueues(JobOptions)
@@ -249,4 +249,4 @@ def remind(
     The vendor takes three reminders of a task in 24 h (page 97610); a fourth ends `rejected` with the time when the
     next one is taken.
     """
-    return follow_up(connection, Kind.REMIND, job_id, {"type": "remind"}, options, accounts)
+    return follow_up(connection, JobKind.REMIND, job_id, {"type": "remind"}, options, accounts)

@@ -18,7 +18,7 @@ from worker.channels.registry import channel
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
-from worker.domain.job import JobId, Kind, id_of, is_read
+from worker.domain.job import JobId, JobKind, id_of, is_read
 from worker.domain.state import JobState
 from worker.domain.stored import stored_object
 from worker.domain.trace import bounded_state
@@ -53,7 +53,7 @@ def insert_one(connection: Connection, request: JobRequest) -> JobRef:
 
 def follow_up(
     connection: Connection,
-    kind: Kind,
+    kind: JobKind,
     job_id: JobId,
     document: Mapping[str, Any],
     options: JobOptions,
@@ -72,7 +72,7 @@ def follow_up(
 
 def follow_up_request(
     target: Mapping[str, Any],
-    kind: Kind,
+    kind: JobKind,
     document: Mapping[str, Any],
     options: JobOptions,
     accounts: AccountSource | None,
@@ -88,7 +88,7 @@ def follow_up_request(
     if options.get("tenant") is None:
         options["tenant"] = target["tenant"]
     request.spec = spec or {}
-    if kind == Kind.UPDATE_CARD:
+    if kind == JobKind.UPDATE_CARD:
         if not is_read(target["payload"]):
             problem = Problem("job", "was enqueued by a newer release", "update its card with that release")
             raise CheckFailed([problem], channel=target["channel"])

@@ -28,7 +28,7 @@ MAX_TAGS = 50
 MAX_TAG_CHARACTERS = 100
 
 PriorityName = Literal["urgent", "normal", "bulk"]
-OnGap = Literal["hold", "skip"]
+OnGap = Literal["wait", "skip"]
 OnUnknown = Literal["default", "hold", "resend"]
 Overflow = Literal["refuse", "truncate", "split"]
 PRIORITIES = {priority.name.lower(): priority for priority in Priority}
@@ -67,8 +67,8 @@ class MessageOptions(JobOptions, total=False):
 
     order_key: Up to 200 characters. Parts of an account's jobs with the same key are sent one at a time, in order of
         due_at, job and part; each waits until the one before it has ended. None by default.
-    on_gap: What the parts behind do when one is held in doubt, exhausted or parked: "hold", they wait, until
-        `worker skip JOB` lets them go on; or "skip", they go on. "hold" by default; needs an order_key.
+    on_gap: What the parts behind do when one is held in doubt, exhausted or parked: "wait", until
+        `worker skip JOB` lets them go on; or "skip", they go on. "wait" by default; needs an order_key.
     on_unknown: What is done when the message may have been sent, no answer came and nothing makes a repeat safe: "hold"
         it for a person, or "resend" it, so that it may arrive twice. "default", like None, is what the account says.
     quiet_hours: When it waits and is not put before people: "22:00-07:00 Asia/Shanghai", a span of local time, with

@@ -220,7 +220,7 @@ def _add_options(row: JobRow, request: JobRequest, options: MessageOptions) -> N
     if "dedupe_key" in row:
         row["content_hash"] = content_hash(request)
     if "order_key" in row:
-        row["on_gap"] = options.get("on_gap") or "hold"
+        row["on_gap"] = options.get("on_gap") or "wait"
     if tags := options.get("tags"):
         row["tags"] = dump(list(tags))
 

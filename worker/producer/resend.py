@@ -17,7 +17,7 @@ from worker.channels.registry import channel
 from worker.domain.content.erasure import is_erased
 from worker.domain.content.recipient import Recipients, stored_recipients
 from worker.domain.errors import NotReplayable
-from worker.domain.job import FOLLOW_UPS, JobId, Kind, Priority, id_of, is_read
+from worker.domain.job import FOLLOW_UPS, JobId, JobKind, Priority, id_of, is_read
 from worker.domain.stored import stored_object
 from worker.outbox.control.withdrawals import withdrawals, withdrawn_jobs
 from worker.outbox.engine.caller import in_callers_transaction
@@ -122,17 +122,17 @@ def resend_failed(
     connection: Connection,
     job_id: JobId,
     *,
-    undetermined: bool = False,
+    unknown: bool = False,
     cancelled: bool = False,
     priority: PriorityName | Priority | None = None,
     accounts: AccountSource | None = None,
 ) -> JobRef:
     """Enqueues a send once more for exactly the recipients who were refused: a new job linked to the first.
 
-    Without those whom another replay reached since, or is under way to. With `undetermined=True` also for recipients of
+    Without those whom another replay reached since, or is under way to. With `unknown=True` also for recipients of
     whom it is not known whether they got it; they may get it twice.
     Raises NotReplayable when there is no recipient to send to, the message is no longer kept, a repeat to the
-    undetermined is still to come, or the job was cancelled, recalled or corrected; `cancelled=True` sends it all the
+    unknown is still to come, or the job was cancelled, recalled or corrected; `cancelled=True` sends it all the
     same. Two transactions that resend a job at once do not see each other, and both send it; see `replay`.
     """
     job_id = id_of(job_id)
@@ -143,25 +143,23 @@ def resend_failed(
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
     asked = _recipients_of(rows.job)
     by_status = group_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
-    statuses = (RecipientStatus.REFUSED, RecipientStatus.UNDETERMINED) if undetermined else (RecipientStatus.REFUSED,)
+    statuses = (RecipientStatus.REFUSED, RecipientStatus.UNKNOWN) if unknown else (RecipientStatus.REFUSED,)
     chain = original_and_replays(connection, rows.job)
-    if undetermined and by_status[RecipientStatus.UNDETERMINED]:
+    if unknown and by_status[RecipientStatus.UNKNOWN]:
         require_no_repeat(connection, job_id, chain)
     ids = [str(row["id"]) for row in chain]
     since = ids[ids.index(job_id) + 1 :]
     reached = nearest_statuses(connection, since) if since else {}
-    if undetermined:
-        reached = {
-            recipient: status for recipient, status in reached.items() if status is not RecipientStatus.UNDETERMINED
-        }
+    if unknown:
+        reached = {recipient: status for recipient, status in reached.items() if status is not RecipientStatus.UNKNOWN}
     by_status = {
         status: [recipient for recipient in ones if (recipient[0], recipient[1].lower()) not in reached]
         for status, ones in by_status.items()
     }
     to = select_by_status(asked, by_status, *statuses)
     if not to:
-        left = len(by_status[RecipientStatus.UNDETERMINED])
-        more = f"; undetermined: {left}, include them with undetermined=True" if left and not undetermined else ""
+        left = len(by_status[RecipientStatus.UNKNOWN])
+        more = f"; unknown: {left}, include them with unknown=True" if left and not unknown else ""
         other = " and not sent to since" if reached else ""
         raise NotReplayable(f"job {job_id} has no recipient that was refused{other}{more}", job=job_id)
     if not cancelled:
@@ -195,7 +193,7 @@ def _repeat_request(
     _require_content_kept(connection, old, document)
     require_replayable(connection, old, document, account)
     # A choice of the caller's that is kept in the parts' specs and not in the message.
-    is_update = old["kind"] == Kind.UPDATE_CARD
+    is_update = old["kind"] == JobKind.UPDATE_CARD
     reserves = is_update and outbox.first_spec(connection, str(old["id"])).get("reserve_last")
     about = str(old["target_job_id"] if old["kind"] in FOLLOW_UPS else old["replay_of"] or old["id"])
     return JobRequest(
@@ -255,7 +253,7 @@ def without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
 
 def _require_content_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
     job_id = str(old["id"])
-    is_recall_of_job = old["kind"] == Kind.RECALL and old["target_job_id"] is not None
+    is_recall_of_job = old["kind"] == JobKind.RECALL and old["target_job_id"] is not None
     if not document and not is_recall_of_job:
         raise NotReplayable(f"the message of job {job_id} is no longer kept; enqueue it anew", job=job_id)
     blobs = {str(entry["blob"]) for entry in document.get("files", {}).values() if "url" not in entry}

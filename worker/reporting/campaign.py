@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
 from worker.domain.errors import NotReplayable
-from worker.domain.job import JobId, Kind, id_of
+from worker.domain.job import JobId, JobKind, id_of
 from worker.domain.state import ACCEPTED_STATES, OPEN_STATES, JobState, PartState
 from worker.domain.stored import object_or_empty
 from worker.outbox.engine.caller import on_callers_connection
@@ -32,7 +32,7 @@ DONE = 2
 """The status of a member's own task that is done. The three statuses above belong to customers."""
 
 
-class Stage(StrEnum):
+class GroupSendStage(StrEnum):
     """The progress of one task."""
 
     NOT_CREATED = "not_created"
@@ -52,12 +52,12 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class GroupSendTask:
     """One task of a campaign: one part of the job."""
 
     part: str
     """Id of its part: `<job id>-<n>`."""
-    stage: Stage
+    stage: GroupSendStage
     """The progress of the task."""
     members: int
     """Members who were asked to send, as far as the track has read."""
@@ -75,7 +75,7 @@ class CampaignReport:
 
     job: str
     """Id of the job."""
-    tasks: tuple[Task, ...]
+    tasks: tuple[GroupSendTask, ...]
     """Its tasks, one for each part, in order."""
     asked: int
     """How many recipients are in all lists together."""
@@ -93,15 +93,15 @@ class CampaignReport:
     """Recipients without the message when the task was cancelled."""
     closed: tuple[str, ...] = field(repr=False)
     """Recipients without the message when the tracking of the task ended."""
-    undetermined: tuple[str, ...] = field(repr=False)
+    unknown: tuple[str, ...] = field(repr=False)
     """Recipients for whom the creation of the task is in doubt."""
-    not_sent: tuple[str, ...] = field(repr=False)
+    never_sent: tuple[str, ...] = field(repr=False)
     """Recipients whose task was never created."""
     read_at: datetime | None
     """When the newest of these results was read, or None if nothing was read yet."""
 
 
-LISTS = ("sent", "quota_spent", "no_contact", "waiting", "undetermined", "closed", "cancelled", "refused", "not_sent")
+LISTS = ("sent", "quota_spent", "no_contact", "waiting", "unknown", "closed", "cancelled", "refused", "never_sent")
 """The lists, best first: a recipient of several tasks is in the first one that applies."""
 
 
@@ -110,7 +110,7 @@ def campaign(connection: Connection, job_id: JobId) -> CampaignReport:
     """Returns who got a group-send, who waits, who was not reached and why. Raises JobNotFound for no job."""
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
-    if problem := channel(rows.job["channel"]).follow_up_problem(Kind.TRACK, rows.job["kind"]):
+    if problem := channel(rows.job["channel"]).follow_up_problem(JobKind.TRACK, rows.job["kind"]):
         raise NotReplayable(f"job {job_id} cannot be read: {problem.text}", job=job_id)
     read = confirmations.confirmations_of_job(connection, job_id)
     return _campaign(rows, read, follow_ups_of(connection, job_id))
@@ -135,7 +135,7 @@ def _campaign(
             lists_by_recipient.setdefault(recipient, set()).add("refused" if refused else list_name)
     asked = stored_recipients(rows.job["recipients"]) or Recipients()
     for recipient in (*asked.customers, *asked.chats):
-        lists_by_recipient.setdefault(recipient, {"not_sent" if rows.job["state"] != JobState.OPEN else "waiting"})
+        lists_by_recipient.setdefault(recipient, {"never_sent" if rows.job["state"] != JobState.OPEN else "waiting"})
     lists: dict[str, list[str]] = {name: [] for name in LISTS}
     for recipient, names in lists_by_recipient.items():
         lists[next(name for name in LISTS if name in names)].append(recipient)
@@ -151,7 +151,7 @@ def _campaign(
 
 def _parts_with_ended_tracks(follow_ups: Iterable[Mapping[str, Any]]) -> set[str]:
     """Returns the parts whose tracks have all ended."""
-    tracks = [row for row in follow_ups if row["kind"] == Kind.TRACK]
+    tracks = [row for row in follow_ups if row["kind"] == JobKind.TRACK]
     open_targets = {_target(row) for row in tracks if PartState(row["state"]) in (PartState.QUEUED, PartState.SENDING)}
     return {_target(row) for row in tracks if row["state"] == PartState.ACCEPTED} - open_targets
 
@@ -163,30 +163,30 @@ def _target(row: Mapping[str, Any]) -> str:
 _LIST_BY_STATUS = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_spent"}
 
 
-def _task(part: Mapping[str, Any], unread_list: str, part_rows: list[Mapping[str, Any]]) -> Task:
+def _task(part: Mapping[str, Any], unread_list: str, part_rows: list[Mapping[str, Any]]) -> GroupSendTask:
     """Makes the task of one part. `unread_list` is the list of the recipients of whom nothing was read."""
     members = [row for row in part_rows if not row["recipient"]]
     done = sum(row["status"] == DONE for row in members)
-    if unread_list == "undetermined":
-        stage = Stage.UNKNOWN
+    if unread_list == "unknown":
+        stage = GroupSendStage.UNKNOWN
     elif PartState(part["state"]) not in ACCEPTED_STATES:
-        stage = Stage.NOT_CREATED
+        stage = GroupSendStage.NOT_CREATED
     elif members and done == len(members) and all(row["status"] for row in part_rows):
-        stage = Stage.FINISHED
-    elif unread_list in (Stage.CANCELLED, Stage.CLOSED):
-        stage = Stage(unread_list)
+        stage = GroupSendStage.FINISHED
+    elif unread_list in (GroupSendStage.CANCELLED, GroupSendStage.CLOSED):
+        stage = GroupSendStage(unread_list)
     else:
-        stage = Stage.PARTLY_SENT if done else Stage.WAITING
-    return Task(part["id"], stage, len(members), done)
+        stage = GroupSendStage.PARTLY_SENT if done else GroupSendStage.WAITING
+    return GroupSendTask(part["id"], stage, len(members), done)
 
 
 def _list_of_unread(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
     """Returns the list for those recipients of a task of whom nothing was read."""
     state = PartState(part["state"])
     if state is PartState.UNKNOWN or (part["doubts"] and state in OPEN_STATES):
-        return "undetermined"
+        return "unknown"
     if state not in ACCEPTED_STATES:
-        return "waiting" if state in OPEN_STATES else "not_sent"
+        return "waiting" if state in OPEN_STATES else "never_sent"
     return "cancelled" if cancelled else "closed" if closed else "waiting"
 
 

@@ -191,7 +191,7 @@ class _Reader:
         kinds = () if account is None else channel(account.channel).kinds
         for pause in self.pauses:
             same = pause.account in (None, name) and pause.channel in (None, account and account.channel)
-            if same and pause.kind in (None, *kinds) and pause.holds_lanes():
+            if same and pause.kind in (None, *kinds) and pause.covers_lanes():
                 yield Blocker(f"paused by {pause.person} ({pause.scope_text()})", pause.ending())
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from worker.domain import job_terms
 from worker.domain.content.recipient import EVERYONE, LISTS
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import JobId, Kind, id_of
+from worker.domain.job import JobId, JobKind, id_of
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.state import JobState, State, states_of
 from worker.domain.stored import texts_of
@@ -36,14 +36,12 @@ class JobPage:
 
     jobs: tuple[JobSummary, ...]
     """The jobs of this page, newest first unless another order was asked for."""
-    before: str | None
-    """What to give as `before` for the next page, or None if there is none or the list is oldest first."""
+    page_after: str | None
+    """What to give as `page_after` for the next page, or None if there is none."""
     is_cut_short: bool
     """True if the page ended because it read as many jobs as it may: no field of the filter finds its jobs quickly."""
     leaves_fresh_out: bool
     """True if more than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were read."""
-    after: str | None = None
-    """What to give as `after` for the next page of a list that is oldest first, or None if there is none."""
 
 
 @on_callers_connection
@@ -52,13 +50,14 @@ def find_jobs(
     filter: JobFilter | None = None,
     *,
     state: State | Iterable[State] | None = None,
-    before: JobId | None = None,
-    after: JobId | None = None,
+    page_after: JobId | None = None,
     oldest_first: bool = False,
     limit: int = 50,
     held: bool | None = None,
 ) -> JobPage:
     """Lists the jobs of a filter, or all jobs without one, newest first or oldest first.
+
+    `page_after` is the id of a job: only jobs that come after it in this order are listed.
 
     `held=True` lists only jobs of which a part is in doubt and waits for a person, and `held=False` only jobs in doubt
     of which every part settles by itself, by a repeat or a look-up; of each sort 100,000 parts are read at most.
@@ -73,20 +72,16 @@ def find_jobs(
         state = filter.state if state is None else state
     if limit < 1:
         raise CheckFailed([Problem("limit", "is not a valid value", "give 1 or more", 1, "jobs", limit)])
-    if (before if oldest_first else after) is not None:
-        remedy = "give after with oldest_first, and before without it"
-        raise CheckFailed([Problem("filter", "names a place in a list with the other order", remedy)])
     states = None if state is None else states_of("state", state)
-    cursor = after if oldest_first else before
-    order: dict[str, Any] = {"cursor": None if cursor is None else id_of(cursor), "newest_first": not oldest_first}
+    cursor = None if page_after is None else id_of(page_after)
+    order: dict[str, Any] = {"cursor": cursor, "newest_first": not oldest_first}
     needs_now = filter is not None and filter.ended_from is not None
     now = read_now(connection, now_in(connection)) if needs_now else 0
     among = None if held is None else jobs_in_doubt(connection, MAX_IN_DOUBT, held=held)
     page = job_page(connection, filter, states, SUMMARY_COLUMNS, limit=limit, now=now, among=among, **order)
     recalled = recalled_jobs(connection, [row["id"] for row in page.rows])
     jobs = tuple(JobSummary(**summary_of(row, recalled)) for row in page.rows)
-    before, after = (None, page.cursor) if oldest_first else (page.cursor, None)
-    return JobPage(jobs, before, page.is_cut_short, page.leaves_fresh_out, after)
+    return JobPage(jobs, page.cursor, page.is_cut_short, page.leaves_fresh_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +157,8 @@ def _first_of(recipients: str) -> str | None:
 
 def content_text(kind: str, type: str | None, lang: Lang | None = None) -> str:
     """Returns a job's kind and the type of its message in a reader's language."""
-    words = [term("kind", kind, lang).replace("_", " ")] if kind != Kind.SEND or type is None else []
-    if kind in (Kind.SEND, Kind.SEND_CHAT) and type is not None:
+    words = [term("kind", kind, lang).replace("_", " ")] if kind != JobKind.SEND or type is None else []
+    if kind in (JobKind.SEND, JobKind.SEND_CHAT) and type is not None:
         words.append(term("msgtype", type, lang).replace("_", " "))
     return " · ".join(words)
 

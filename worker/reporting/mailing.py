@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.pause import Pause
@@ -41,7 +41,7 @@ MAX_JOBS = 200_000
 """Most jobs that are counted, the newest first."""
 RECIPIENTS = 1_000
 """Of jobs that are read whole, how many recipients times parts are read at once."""
-_NOT_COUNTED = frozenset({Kind.RECALL, Kind.UPLOAD, Kind.TRACK})
+_NOT_COUNTED = frozenset({JobKind.RECALL, JobKind.UPLOAD, JobKind.TRACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +157,15 @@ class _StageInputs(NamedTuple):
             case PartState.REJECTED | PartState.EXHAUSTED:
                 return MailingStage.REFUSED
             case PartState.EXPIRED:
-                return MailingStage.NOT_SENT
+                return MailingStage.NEVER_SENT
             case PartState.CANCELLED:
-                return MailingStage.CORRECTED if self.is_corrected else MailingStage.NOT_SENT
+                return MailingStage.CORRECTED if self.is_corrected else MailingStage.NEVER_SENT
             case PartState.ACCEPTED | PartState.PARTIAL | PartState.UNKNOWN:
                 if self.is_corrected:
                     return MailingStage.CORRECTED
                 if self.is_recalled:
                     return MailingStage.RECALLED
-                return MailingStage.IN_DOUBT if state is PartState.UNKNOWN else MailingStage.SENT
+                return MailingStage.UNKNOWN if state is PartState.UNKNOWN else MailingStage.SENT
 
 
 @lru_cache(maxsize=1_000)
@@ -184,12 +184,12 @@ def _stages(inputs: _StageInputs) -> tuple[MailingStage, tuple[tuple[MailingStag
 JOB_STAGE_ORDER = (
     MailingStage.IN_FLIGHT,
     MailingStage.WAITING,
-    MailingStage.IN_DOUBT,
+    MailingStage.UNKNOWN,
     MailingStage.CORRECTED,
     MailingStage.RECALLED,
     MailingStage.SENT,
     MailingStage.REFUSED,
-    MailingStage.NOT_SENT,
+    MailingStage.NEVER_SENT,
 )
 """The stages in order of precedence: a job counts in the first one that any of its parts has."""
 
@@ -228,7 +228,7 @@ def _followers(
     ):
         followers.setdefault(follower.target, []).append(follower)
         if (
-            follower.kind == Kind.RECALL
+            follower.kind == JobKind.RECALL
             and follower.target in job_ids
             and (recall_field := _recall_field(follower.state))
         ):
@@ -250,12 +250,12 @@ def _withdrawn(row: Mapping[str, Any], followers: Mapping[str, list[Follower]]) 
     own_followers, original_followers = followers.get(row["id"], []), followers.get(row["replay_of"], [])
     # The recall of an original also takes back the replays that exist by then.
     recalled = any(
-        follower.kind == Kind.RECALL
+        follower.kind == JobKind.RECALL
         and follower.state is JobState.ACCEPTED
         and follower.created_at >= row["created_at"]
         for follower in (*own_followers, *original_followers)
     )
-    return recalled, any(follower.kind != Kind.RECALL and follower.meant_anybody for follower in own_followers)
+    return recalled, any(follower.kind != JobKind.RECALL and follower.meant_anybody for follower in own_followers)
 
 
 class _DividedJob(NamedTuple):

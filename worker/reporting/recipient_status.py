@@ -42,7 +42,7 @@ RECIPIENTS_PER_READ = 20_000
 PARTS_PER_READ = 500
 
 
-def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> tuple[Counts, int]:
+def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> tuple[RecipientCounts, int]:
     """Returns how many recipients of a job have each status, exact at every moment, and how many cannot be listed.
 
     Those who stand in rows that cannot be read are counted with the status of the parts that cannot be read.
@@ -53,7 +53,7 @@ def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[st
         tally = Counter({status: len(ids) for status, ids in _by_status(rows).items()})
         unlisted = max(0, int(job["asked"]) - tally.total())
         tally[_status_of_unread(rows.parts, is_open=bool(rows.job["n_open"]))] += unlisted
-    return Counts(asked=job["asked"], **{status.value: tally[status] for status in RecipientStatus}), unlisted
+    return RecipientCounts(asked=job["asked"], **{status.value: tally[status] for status in RecipientStatus}), unlisted
 
 
 @on_callers_connection
@@ -169,7 +169,7 @@ def _recipients_of_parts(parts: Rows) -> Recipients:
 def _status_of_unread(parts: Rows, *, is_open: bool) -> RecipientStatus:
     """Returns the status of recipients that are in no part that can be read: that of the parts that cannot be read."""
     unread = {status_of(part) for part in parts if stored_spec(part["spec"]) is None}
-    default = RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT
+    default = RecipientStatus.WAITING if is_open else RecipientStatus.NEVER_SENT
     return next((status for status in _WEAKEST if status in unread), default)
 
 
@@ -196,13 +196,13 @@ class RecipientStatus(StrEnum):
 
     ACCEPTED = "accepted"
     """The vendor took the call for them; of a text that was split, every call."""
-    UNDETERMINED = "undetermined"
+    UNKNOWN = "unknown"
     """A call for them is in doubt: it may have been carried out."""
-    NOT_YET = "not_yet"
+    WAITING = "waiting"
     """A call for them is still to come, or in flight."""
     REFUSED = "refused"
     """The vendor refused them for good."""
-    NOT_SENT = "not_sent"
+    NEVER_SENT = "never_sent"
     """Nothing was sent to them, and nothing will be."""
 
 
@@ -213,10 +213,10 @@ _STRONGEST = tuple(RecipientStatus)
 
 # For a text in pieces: `accepted` is last, because a recipient counts as accepted only with all pieces.
 _WEAKEST = (
-    RecipientStatus.UNDETERMINED,
-    RecipientStatus.NOT_YET,
+    RecipientStatus.UNKNOWN,
+    RecipientStatus.WAITING,
     RecipientStatus.REFUSED,
-    RecipientStatus.NOT_SENT,
+    RecipientStatus.NEVER_SENT,
     RecipientStatus.ACCEPTED,
 )
 
@@ -224,17 +224,17 @@ _WEAKEST = (
 # For a department that is replaced by its members' userids: `refused` is last, because a refused member is a failure of
 # its own and does not make the department refused.
 _MEMBER_BY_MEMBER = (
-    RecipientStatus.UNDETERMINED,
-    RecipientStatus.NOT_YET,
-    RecipientStatus.NOT_SENT,
+    RecipientStatus.UNKNOWN,
+    RecipientStatus.WAITING,
+    RecipientStatus.NEVER_SENT,
     RecipientStatus.ACCEPTED,
     RecipientStatus.REFUSED,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Numbers of recipients; asked = accepted + refused + undetermined + not_sent + not_yet."""
+class RecipientCounts:
+    """Numbers of recipients; asked = accepted + refused + unknown + never_sent + waiting."""
 
     asked: int
     """How many recipients the job names; everyone, or everyone of a sender, counts as one."""
@@ -242,11 +242,11 @@ class Counts:
     """The vendor took the call for them; of a text that was split, every call."""
     refused: int
     """The vendor refused them for good."""
-    undetermined: int
+    unknown: int
     """A call for them is in doubt: it may have been carried out."""
-    not_sent: int
+    never_sent: int
     """Nothing was sent to them, and nothing will be."""
-    not_yet: int
+    waiting: int
     """A call for them is still to come, or in flight."""
 
 
@@ -331,7 +331,7 @@ def statuses_of_part(
     status = status_of(part)
     # A recipient refused by name is certainly refused if no call is in doubt, or only the call that named it.
     only_doubt = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
-    settled = status is not RecipientStatus.UNDETERMINED or only_doubt
+    settled = status is not RecipientStatus.UNKNOWN or only_doubt
     for kind, one in each_recipient(Recipients.from_json(spec), spec.get("sender")):
         yield RecipientStatus.REFUSED if settled and (part["id"], kind, one.lower()) in named else status, (kind, one)
 
@@ -340,15 +340,15 @@ def status_of(part: Mapping[str, Any]) -> RecipientStatus:
     """Returns the status of a part's recipients by its state. Recipients refused by name are handled elsewhere."""
     match PartState(part["state"]):
         case PartState.QUEUED | PartState.SENDING:
-            return RecipientStatus.UNDETERMINED if part["doubts"] else RecipientStatus.NOT_YET
+            return RecipientStatus.UNKNOWN if part["doubts"] else RecipientStatus.WAITING
         case PartState.ACCEPTED | PartState.PARTIAL:
             return RecipientStatus.ACCEPTED
         case PartState.UNKNOWN:
-            return RecipientStatus.UNDETERMINED
+            return RecipientStatus.UNKNOWN
         case PartState.REJECTED if part["first_marked_at"] is not None:
             return RecipientStatus.REFUSED
         case PartState.REJECTED | PartState.EXHAUSTED | PartState.EXPIRED | PartState.CANCELLED:
-            return RecipientStatus.NOT_SENT
+            return RecipientStatus.NEVER_SENT
 
 
 def recipient_count(spec: dict[str, Any]) -> int:

@@ -30,7 +30,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import ReportRows
 from worker.reporting.find_job import require_found, row_of
-from worker.reporting.recipient_status import Counts, counts_of
+from worker.reporting.recipient_status import RecipientCounts, counts_of
 from worker.reporting.timeline import was_called
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RecipientFailure:
     """One recipient that the vendor refused."""
 
     part: str
@@ -187,7 +187,7 @@ class JobSummary:
         return self.target_job_id is not None and self.kind not in FOLLOW_UPS
 
 
-R = TypeVar("R", Receipt, Failure, AttemptReport, PartReport)
+R = TypeVar("R", Receipt, RecipientFailure, AttemptReport, PartReport)
 SUMMARY_COLUMNS = tuple(one.name for one in fields(JobSummary) if one.name != "is_recalled")
 """The columns of a job that a list reads."""
 
@@ -196,7 +196,7 @@ SUMMARY_COLUMNS = tuple(one.name for one in fields(JobSummary) if one.name != "i
 class JobReport(JobSummary):
     """The state of one job at one moment. It has no recipients' names: `recipients` and `failures` list these."""
 
-    counts: Counts
+    counts: RecipientCounts
     """How many of its recipients have each status."""
     replays: tuple[str, ...]
     """The replays and resends of this job, oldest first; replays of a replay are listed with the original."""
@@ -236,9 +236,9 @@ def failures(
     connection: Connection,
     job_id: JobId,
     *,
-    after: Failure | None = None,
+    after: RecipientFailure | None = None,
     limit: int | None = None,
-) -> list[Failure]:
+) -> list[RecipientFailure]:
     """Lists the recipients of the job that the vendor refused, or the next `limit` of them after `after`.
 
     For the next page give the last failure of this page as `after`.
@@ -246,7 +246,7 @@ def failures(
     job = str(row_of(connection, job_id)["id"])
     last = ("", "", "") if after is None else (after.part, after.kind, after.recipient.lower())
     return [
-        _record(Failure, row, part=row["part_id"], field_name=row["field"])
+        _record(RecipientFailure, row, part=row["part_id"], field_name=row["field"])
         for row in reading.failures_page(connection, job, last, limit)
     ]
 
@@ -254,7 +254,7 @@ def failures(
 Source: TypeAlias = "Engine | Database | Callable[[], Session]"
 
 
-def wait_for(
+def wait_until_ended(
     source: Source,
     job_id: JobId,
     timeout_s: float = 30.0,
@@ -292,7 +292,7 @@ def _rows_of(connection: Connection, job_id: JobId, numbers: range | None = None
     return require_found(reading.report_rows(connection, id_of(job_id), columns, numbers), job_id)
 
 
-def _report(rows: ReportRows, counts: Counts, recalled: Collection[str], notes: Sequence[str]) -> JobReport:
+def _report(rows: ReportRows, counts: RecipientCounts, recalled: Collection[str], notes: Sequence[str]) -> JobReport:
     attempts: dict[str, list[AttemptReport]] = {}
     for row in filter(was_called, rows.attempts):
         attempt = _record(AttemptReport, row, doubtful=bool(row["doubtful"]))
@@ -373,4 +373,4 @@ def _open_connection(source: Source) -> Iterator[Connection]:
                 yield session.connection()
         case _:
             type_name = type(source).__name__
-            raise ConfigurationError(f"wait_for takes an Engine or a session factory first, not {type_name}")
+            raise ConfigurationError(f"wait_until_ended takes an Engine or a session factory first, not {type_name}")

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from worker.domain.job import Kind, Priority
+from worker.domain.job import JobKind, Priority
 from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
@@ -175,7 +175,7 @@ class _Diagnosis:
         paused = paused_parts(connection, ids) if ids and self._pauses else {}
         for part in (part for part in ids if part not in waiting and part not in paused):
             kind, created_at = jobs[part]
-            cause, text, remedy = self._cause(account_of(lane), priority, head, is_file=kind == Kind.UPLOAD)
+            cause, text, remedy = self._cause(account_of(lane), priority, head, is_file=kind == JobKind.UPLOAD)
             due_at = max(since, created_at)
             if cause not in UNEXPLAINED or (due_at <= self._very_late and not moves):
                 return Standstill(account_of(lane), cause, text, remedy, instant(due_at), frozenset({lane}))

@@ -26,7 +26,7 @@ MAX_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class TimelineEvent:
     """One line of a job's timeline."""
 
     at: datetime
@@ -55,55 +55,55 @@ class Event:
 
 
 @on_callers_connection
-def timeline(connection: Connection, job_id: JobId) -> list[Event]:
+def timeline(connection: Connection, job_id: JobId) -> list[TimelineEvent]:
     """Lists the job's events in order."""
     return timeline_of(rows_of(connection, job_id))
 
 
-def timeline_of(rows: JobRows) -> list[Event]:
+def timeline_of(rows: JobRows) -> list[TimelineEvent]:
     """Returns the events that rows of a job contain, in order."""
     return sorted(_events(rows), key=lambda event: event.at)
 
 
-def _events(rows: JobRows) -> Iterator[Event]:
+def _events(rows: JobRows) -> Iterator[TimelineEvent]:
     """Yields the events unsorted. Events at the same instant keep this order."""
     job = rows.job
-    yield Event(
+    yield TimelineEvent(
         instant(job["created_at"]),
         "enqueued",
         detail=(f"{job['kind']} on account {job['account']}, {plural(job['asked'], 'recipient')}"),
     )
     if job["due_at"] > job["created_at"] and (job["finished_at"] is None or job["due_at"] <= job["finished_at"]):
-        yield Event(instant(job["due_at"]), "due")
+        yield TimelineEvent(instant(job["due_at"]), "due")
     if job["cancelled_at"] is not None:
-        yield Event(instant(job["cancelled_at"]), "cancelled")
+        yield TimelineEvent(instant(job["cancelled_at"]), "cancelled")
     for row in rows.waits:
-        yield Event(instant(row["began_at"]), "put off", row["part_id"], row["reason"])
+        yield TimelineEvent(instant(row["began_at"]), "put off", row["part_id"], row["reason"])
     called = {(row["part_id"], row["claim"]) for row in rows.attempts}
     for row in rows.attempts:
         if was_called(row):
-            yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
-        yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _call_text(row))
+            yield TimelineEvent(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
+        yield TimelineEvent(instant(row["ended_at"]), row["outcome"], row["part_id"], _call_text(row))
     # A part that was rescheduled has a later claim than its last call.
     ended = {(row["part_id"], row["started_at"]) for row in rows.attempts}
     for part in rows.parts:
         was_marked = part["state"] == PartState.SENDING or (part["id"], part["marked_at"]) not in ended
         if part["marked_at"] is not None and was_marked and (part["id"], part["claim"]) not in called:
-            yield Event(instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
+            yield TimelineEvent(instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
     for row in rows.receipts:
-        yield Event(instant(row["accepted_at"]), "recorded", row["part_id"], _receipt_text(row))
+        yield TimelineEvent(instant(row["accepted_at"]), "recorded", row["part_id"], _receipt_text(row))
         if row["recalled_at"] is not None:
-            yield Event(instant(row["recalled_at"]), "recalled", row["part_id"])
+            yield TimelineEvent(instant(row["recalled_at"]), "recalled", row["part_id"])
     yield from _refusals(rows.failures)
     for row in rows.events:
         yield from _hook_events(row)
     for row in rows.followers:
-        yield Event(instant(row["created_at"]), f"{row['kind']} enqueued", detail=f"job {row['id']}")
+        yield TimelineEvent(instant(row["created_at"]), f"{row['kind']} enqueued", detail=f"job {row['id']}")
         if row["finished_at"] is not None:
             label = JobState(row["state"]).label
-            yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
+            yield TimelineEvent(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
     if job["finished_at"] is not None:
-        yield Event(instant(job["finished_at"]), "ended", detail=_end_text(rows))
+        yield TimelineEvent(instant(job["finished_at"]), "ended", detail=_end_text(rows))
 
 
 def was_called(attempt: Mapping[str, Any]) -> bool:
@@ -120,33 +120,35 @@ def _end_text(rows: JobRows) -> str:
     return f"{label}: {text}" if text else label
 
 
-def _hook_events(row: Mapping[str, Any]) -> Iterator[Event]:
+def _hook_events(row: Mapping[str, Any]) -> Iterator[TimelineEvent]:
     """Yields a press of the card, and the runs of the application's hook for it or for the job's end."""
     part, press = row["part_id"], object_or_empty(row["payload"]).get("press")
     if isinstance(press, dict):
         button = press.get("button")
-        yield Event(instant(row["received_at"]), "pressed", part, f"key {button}", row["person"])
+        yield TimelineEvent(instant(row["received_at"]), "pressed", part, f"key {button}", row["person"])
     state, tries = EventState(row["state"]), f"{row['kind']} {row['id']}, run {row['tries']}"
     if state is EventState.RUNNING or (state is EventState.DONE and row["started_at"]):
-        yield Event(instant(row["started_at"]), "hook started", part, tries)
+        yield TimelineEvent(instant(row["started_at"]), "hook started", part, tries)
     match state:
         case EventState.DONE:
-            yield Event(instant(row["ended_at"]), "hook done", part, tries)
+            yield TimelineEvent(instant(row["ended_at"]), "hook done", part, tries)
         case EventState.IGNORED:
-            yield Event(instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, no hook for it")
+            yield TimelineEvent(
+                instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, no hook for it"
+            )
         case EventState.PARKED:
-            yield Event(instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
+            yield TimelineEvent(instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
         case EventState.WAITING if row["error"] is not None:
-            yield Event(instant(row["started_at"]), "hook failed", part, f"{tries}, runs again: {row['error']}")
+            yield TimelineEvent(instant(row["started_at"]), "hook failed", part, f"{tries}, runs again: {row['error']}")
         case _:
             pass
 
 
-def _refusals(failures: Rows) -> Iterator[Event]:
+def _refusals(failures: Rows) -> Iterator[TimelineEvent]:
     """Yields one event for all recipients that one answer refused. `failures` has their names."""
     groups = Counter((row["failed_at"], row["part_id"], row["field"]) for row in failures)
     for (at, part, name), count in groups.items():
-        yield Event(instant(at), "refused", part, f"{count} named in {name}")
+        yield TimelineEvent(instant(at), "refused", part, f"{count} named in {name}")
 
 
 def _call_text(row: Mapping[str, Any]) -> str:

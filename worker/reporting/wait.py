@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.channels.registry import channel, names
-from worker.domain.job import Kind, job_of
+from worker.domain.job import JobKind, job_of
 from worker.domain.pacing.lane import Cause, LaneStatus, account_of, lane_status, with_accounts
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pause import Pause
@@ -22,7 +22,7 @@ from worker.reporting.standstill import Standstill
 Row = Mapping[str, Any]
 
 
-class WaitFor(StrEnum):
+class WaitReason(StrEnum):
     """What a part waits for."""
 
     DUE_AT = "due_at"
@@ -38,7 +38,7 @@ class WaitFor(StrEnum):
     QUIET_HOURS = "quiet_hours"
     """The quiet hours of its job or account."""
     PAUSE = "pause"
-    """The end of a pause of its account, channel, kind or tag, or of a hold of the job."""
+    """The end of a pause of its account, channel, kind or tag, or of the job itself."""
     BREAKER = "breaker"
     """The circuit breaker of its lane or its account, which lets no call through, or only a probe."""
     TOKEN = "token"
@@ -76,7 +76,7 @@ class PartWait:
 
     part: str
     """Id of its part: `<job id>-<n>`."""
-    what: WaitFor
+    what: WaitReason
     """The kind of thing that it waits for."""
     text: str
     """A sentence for people."""
@@ -121,7 +121,9 @@ def waits(parts: Sequence[Row], context: WaitContext) -> Iterator[PartWait]:
             continue
         if _ends_cancelled(part, context):
             text, command = "its job was cancelled: nothing more of it is sent", f"worker cancel {context.job['id']}"
-            yield PartWait(part["id"], WaitFor.CANCELLED, text, instant(context.job["cancelled_at"]), None, (command,))
+            yield PartWait(
+                part["id"], WaitReason.CANCELLED, text, instant(context.job["cancelled_at"]), None, (command,)
+            )
         match state:
             case PartState.QUEUED:
                 yield from _queued_waits(part, context)
@@ -144,7 +146,7 @@ def _answer_wait(part: Row, context: WaitContext) -> PartWait:
         text = (
             f"its call {part['claim']} was made by process {part['incarnation']}, which has ended: it will be in doubt"
         )
-    return PartWait(part["id"], WaitFor.ANSWER, text, instant(part["marked_at"]), instant(part["deadline_at"]))
+    return PartWait(part["id"], WaitReason.ANSWER, text, instant(part["marked_at"]), instant(part["deadline_at"]))
 
 
 def _doubt_wait(part: Row, context: WaitContext) -> PartWait:
@@ -152,59 +154,57 @@ def _doubt_wait(part: Row, context: WaitContext) -> PartWait:
     if part["not_before"] is not None:
         then = "repeated, looked up or held" if context.job["cancelled_at"] is None else "looked up or held"
         text = f"{part['reason']}: it may have been sent; next it is {then}"
-        return PartWait(part["id"], WaitFor.DOUBT, text, since, instant(part["not_before"]))
+        return PartWait(part["id"], WaitReason.DOUBT, text, since, instant(part["not_before"]))
     command, job = f'worker resolve {part["id"]} --why "..."', context.job
     # The search for another group send could take its task for its own.
     sent = f"{command} --sent --msgid MSGID" if _is_group_send(job) else f"{command} --sent"
-    commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [sent]
+    commands = [] if job["kind"] in (JobKind.UPLOAD, JobKind.TRACK) else [sent]
     commands.append(f"{command} --not-sent")
     if job["cancelled_at"] is None and not job["n_open"]:
         commands.append(f"worker replay {job['id']} --unknown")
-    return PartWait(part["id"], WaitFor.PERSON, f"held for a person: {part['reason']}", since, None, tuple(commands))
+    return PartWait(part["id"], WaitReason.PERSON, f"held for a person: {part['reason']}", since, None, tuple(commands))
 
 
 def _is_group_send(job: Row) -> bool:
-    return job["kind"] == Kind.SEND and job["channel"] in names() and Kind.TRACK in channel(job["channel"]).kinds
+    return job["kind"] == JobKind.SEND and job["channel"] in names() and JobKind.TRACK in channel(job["channel"]).kinds
 
 
 def _queued_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
     for pause in context.pauses:
         why = f": {pause.why}" if pause.why else ""
         text = f"paused by {pause.person} ({pause.scope_text()}){why}"
-        if pause.job_id:
-            text = f"held by {pause.person} ({pause.scope_text()}){why}"
-        yield PartWait(part["id"], WaitFor.PAUSE, text, pause.began_at, None, (pause.ending(),))
+        yield PartWait(part["id"], WaitReason.PAUSE, text, pause.began_at, None, (pause.ending(),))
     own_wait = _own_wait(part, context)
     if own_wait is not None:
         yield own_wait
     lane_waits = list(_lane_waits(part, context))
     yield from lane_waits
     is_stopped = bool(context.pauses) or _ends_cancelled(part, context) or any(_worker_wait(part, context))
-    if own_wait is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in lane_waits):
+    if own_wait is None and not is_stopped and all(wait.what is WaitReason.SLOW_START for wait in lane_waits):
         if context.unusable is not None:
             count, why = context.unusable
             text = f"{count} of {len(context.processes)} worker processes cannot use its account: {why}"
-            yield PartWait(part["id"], WaitFor.ACCOUNT, text, None, None, ("worker doctor",))
+            yield PartWait(part["id"], WaitReason.ACCOUNT, text, None, None, ("worker doctor",))
             return
         if standstill := context.standstills.get(part["lane"]):
             text = f"nothing of its lane is sent: {standstill.text}; {standstill.remedy}"
-            yield PartWait(part["id"], WaitFor.STANDSTILL, text, standstill.since, None, ("worker doctor",))
+            yield PartWait(part["id"], WaitReason.STANDSTILL, text, standstill.since, None, ("worker doctor",))
             return
         text = "nothing blocks it: a worker sends it next"
         since = None if part["not_before"] >= FOREVER else instant(part["not_before"])
-        yield PartWait(part["id"], WaitFor.TURN, text, since)
+        yield PartWait(part["id"], WaitReason.TURN, text, since)
 
 
 def _worker_wait(part: Row, context: WaitContext) -> Iterator[PartWait]:
     """Yields a wait if no process could do anything for the part."""
-    queue, *other_queues = queues_serving(part["priority"], is_file=context.job["kind"] == Kind.UPLOAD)
+    queue, *other_queues = queues_serving(part["priority"], is_file=context.job["kind"] == JobKind.UPLOAD)
     if not context.processes:
-        yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
+        yield PartWait(part["id"], WaitReason.WORKER, "no worker process is alive", None, None, ("worker doctor",))
     elif part["state"] == PartState.QUEUED and not any(
         map({queue, *other_queues}.intersection, context.processes.values())
     ):
         text = f"no worker process takes from the queue {queue}"
-        yield PartWait(part["id"], WaitFor.WORKER, text, None, None, ("worker doctor",))
+        yield PartWait(part["id"], WaitReason.WORKER, text, None, None, ("worker doctor",))
 
 
 def _own_wait(part: Row, context: WaitContext) -> PartWait | None:
@@ -217,38 +217,40 @@ def _own_wait(part: Row, context: WaitContext) -> PartWait | None:
         return None
     if part["waits_on"] is not None:
         text = f"{part['reason']} ({part['waits_on']})"
-        return PartWait(id, WaitFor.JOB, text, since, until, (f"worker why {part['waits_on']}",))
+        return PartWait(id, WaitReason.JOB, text, since, until, (f"worker why {part['waits_on']}",))
     first = context.heads.get(part["order_id"] or "")
     if id in context.in_line and first is not None and first != id:
         first_job = job_of(first)
         commands = () if first_job == context.job["id"] else (f"worker why {first_job}", f"worker skip {first_job}")
-        return PartWait(id, WaitFor.ORDER, f"part {first} has to go before it (same order_key)", since, None, commands)
+        return PartWait(
+            id, WaitReason.ORDER, f"part {first} has to go before it (same order_key)", since, None, commands
+        )
     if part["reason"] == NEWER_RELEASE:
         text = "a newer release enqueued it, and the worker that received it runs an older one"
-        return PartWait(id, WaitFor.RELEASE, text, since, until, ("worker db check",))
+        return PartWait(id, WaitReason.RELEASE, text, since, until, ("worker db check",))
     if at <= context.now:
         return None
     if part["limit_name"] == QUIET_HOURS:
-        return PartWait(id, WaitFor.QUIET_HOURS, "nothing is sent during its quiet hours", since, until)
+        return PartWait(id, WaitReason.QUIET_HOURS, "nothing is sent during its quiet hours", since, until)
     if part["limit_name"] is not None:
         text, command = f"the limit {part['limit_name']} is used up for now", "worker limits --account "
-        return PartWait(id, WaitFor.LIMIT, text, since, until, (command + account_of(part["lane"]),))
+        return PartWait(id, WaitReason.LIMIT, text, since, until, (command + account_of(part["lane"]),))
     if context.job["due_at"] > context.now and (not part["tries"] or at == context.job["due_at"]):
         return PartWait(
-            id, WaitFor.DUE_AT, part["reason"] or "it is due later", instant(context.job["created_at"]), until
+            id, WaitReason.DUE_AT, part["reason"] or "it is due later", instant(context.job["created_at"]), until
         )
     if part["reason"] == BEHIND_A_PART:
-        return PartWait(id, WaitFor.ORDER, "another part of the job has to go before it", since, until)
+        return PartWait(id, WaitReason.ORDER, "another part of the job has to go before it", since, until)
     tried = f"tried {part['tries']} times: " if part["tries"] else ""
-    return PartWait(id, WaitFor.RETRY, f"{tried}{part['reason'] or 'waits'}", since, until)
+    return PartWait(id, WaitReason.RETRY, f"{tried}{part['reason'] or 'waits'}", since, until)
 
 
 _WHAT = {
-    LaneStatus.BREAKER_OPEN: WaitFor.BREAKER,
-    LaneStatus.BREAKER_HALF_OPEN: WaitFor.BREAKER,
-    LaneStatus.BLOCKED: WaitFor.BLOCK,
-    LaneStatus.NARROWED: WaitFor.SLOW_START,
-    LaneStatus.STARTING: WaitFor.SLOW_START,
+    LaneStatus.BREAKER_OPEN: WaitReason.BREAKER,
+    LaneStatus.BREAKER_HALF_OPEN: WaitReason.BREAKER,
+    LaneStatus.BLOCKED: WaitReason.BLOCK,
+    LaneStatus.NARROWED: WaitReason.SLOW_START,
+    LaneStatus.STARTING: WaitReason.SLOW_START,
 }
 
 
@@ -259,20 +261,20 @@ def _lane_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
         status = None if row is None else lane_status(row)
         if row is None or status is LaneStatus.WATCHED:
             continue
-        what = _WHAT.get(status, WaitFor.PARKED) if status else WaitFor.PARKED
+        what = _WHAT.get(status, WaitReason.PARKED) if status else WaitReason.PARKED
         if row["cause"] == Cause.TOKEN:
-            what = WaitFor.TOKEN
-        elif what is WaitFor.BLOCK and row["limit_name"] is not None:
-            what = WaitFor.LIMIT
+            what = WaitReason.TOKEN
+        elif what is WaitReason.BLOCK and row["limit_name"] is not None:
+            what = WaitReason.LIMIT
         yield _lane_wait(part["id"], name, row, what)
 
 
-def _lane_wait(part: str, name: str, row: Row, what: WaitFor) -> PartWait:
+def _lane_wait(part: str, name: str, row: Row, what: WaitReason) -> PartWait:
     where = f"account {name}" if name == row["account"] else f"lane {row['label'] or name}"
     text = f"{row['reason']}" + (f"; {row['remedy']}" if row["remedy"] else "")
-    if what is WaitFor.SLOW_START:
+    if what is WaitReason.SLOW_START:
         text = f"{row['calls']} of its calls in flight at most"
-    since = row["changed_at"] if what is WaitFor.SLOW_START else row["blocked_at"]
+    since = row["changed_at"] if what is WaitReason.SLOW_START else row["blocked_at"]
     until = row["blocked_until"] if row["blocked_until"] > row["now"] else None
     return PartWait(
         part,

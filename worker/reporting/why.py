@@ -33,7 +33,7 @@ from worker.reporting.next_step import NextStep, next_step
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import JobReport, get_job
 from worker.reporting.standstill import Standstill, standstills_by_lane
-from worker.reporting.timeline import Event, timeline_of
+from worker.reporting.timeline import TimelineEvent, timeline_of
 from worker.reporting.wait import PartWait, WaitContext, waits
 
 DAY_US = 86_400_000_000
@@ -72,7 +72,7 @@ class Why:
     """How many unused response_codes each card has."""
     follow_ups: tuple[FollowUp, ...]
     """The recalls, updates and other jobs about it that have not ended."""
-    timeline: tuple[Event, ...]
+    timeline: tuple[TimelineEvent, ...]
     """What happened to the job, its lanes and its account, oldest first."""
 
 
@@ -166,10 +166,10 @@ def _waits_since(rows: JobRows) -> dict[str, int]:
     return {part: began[key] for part, key in keys.items() if key in began}
 
 
-def _history(events: list[Event], account: str, lane_events: LaneHistory) -> list[Event]:
+def _history(events: list[TimelineEvent], account: str, lane_events: LaneHistory) -> list[TimelineEvent]:
     """Returns the job's events together with those of its lanes and its account, in order."""
     lane_lines = [
-        Event(
+        TimelineEvent(
             instant(row["happened_at"]),
             f"{'account' if row['lane'] in ('', account) else 'lane'} {row['what']}",
             detail=f"{row['label']}: {row['reason']}",
@@ -177,8 +177,8 @@ def _history(events: list[Event], account: str, lane_events: LaneHistory) -> lis
         for row in lane_events.rows
     ]
     if lane_events.has_more and lane_lines:
-        text = "earlier changes: see worker lanes --events"
-        lane_lines.insert(0, Event(lane_lines[0].at, "lanes", detail=text))
+        text = "earlier changes: see worker lanes --history"
+        lane_lines.insert(0, TimelineEvent(lane_lines[0].at, "lanes", detail=text))
     return sorted([*events, *lane_lines], key=lambda event: event.at)
 
 

@@ -33,7 +33,7 @@ class HookService:
             runtime.database,
             self._publisher.publish,
             threads=hook_threads(runtime.settings),
-            offer_s=runtime.settings.offer_s,
+            republish_after_s=runtime.settings.republish_after_s,
             monotonic=time.monotonic,
             agenda=agenda,
         )

@@ -241,7 +241,7 @@ class CodeExchanges:
         """Seals with the present secret what the previous one has sealed, so that the previous can be removed."""
         for name in self._accounts.names():
             try:
-                if self._accounts.get(name).previous is not None:
+                if self._accounts.get(name).previous_credentials is not None:
                     self._reseal_of(self._suite_account(name)[0])
             except WorkerError:
                 # Not configured here, or wrongly, or not the account of a suite.

@@ -131,8 +131,8 @@ def suite_account_of(accounts: AccountSource, steps: TokenSteps) -> Account:
 def open_grant(key: GrantKey, sealed: str, suite: Account) -> str:
     """Opens a stored credential with the suite's secret or its previous one. Raises ConfigurationError if both fail."""
     opened = unseal(sealed, secret=secret_of(suite), context=key.context)
-    if opened is None and suite.previous is not None:
-        opened = unseal(sealed, secret=secret_of(suite.previous), context=key.context)
+    if opened is None and suite.previous_credentials is not None:
+        opened = unseal(sealed, secret=secret_of(suite.previous_credentials), context=key.context)
     if opened is None:
         # Only this process fails: while a secret is being changed, another may have the right one.
         raise ConfigurationError(

@@ -188,7 +188,7 @@ class Tokens:
         In a rotation either side may change first: the vendor does not accept the new secret yet, or no longer the old
         one.
         """
-        state, previous = self.get_or_fetch(account, channel), account.previous
+        state, previous = self.get_or_fetch(account, channel), account.previous_credentials
         if previous is None or not isinstance(state, TokenParked):
             return state, account
         pair = [self._sources.credentials(entry, channel) for entry in (account, previous)]

@@ -16,8 +16,8 @@ from worker.cli.showing import report_lines, timeline_lines
 from worker.domain.state import JobState
 from worker.language import term, translate
 from worker.reporting.job_list import find_jobs
-from worker.reporting.report import Failure, JobReport, JobSummary, failures
-from worker.reporting.timeline import Event, timeline
+from worker.reporting.report import JobReport, JobSummary, RecipientFailure, failures
+from worker.reporting.timeline import TimelineEvent, timeline
 from worker_simulator.demo.application import APPROVERS, LATER, MISSING, PEOPLE, ROLLED_BACK, TEXT, Application
 from worker_simulator.demo.stage import DemoStage, reading, reports
 
@@ -30,8 +30,8 @@ class Outcome:
     """The state of the outbox, the application and the fake WeCom after the last job has ended."""
 
     jobs: dict[str, JobReport]
-    refused: dict[str, list[Failure]]
-    timelines: dict[str, list[Event]]
+    refused: dict[str, list[RecipientFailure]]
+    timelines: dict[str, list[TimelineEvent]]
     all_jobs: tuple[JobSummary, ...]
     """All jobs in the outbox, including the upload that a send needed."""
     rows: int

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from worker_simulator.testing.fixtures import (
         AsyncKitOutbox as AsyncKitOutbox,
         KitAssertEnqueued as KitAssertEnqueued,
-        KitDrain as KitDrain,
+        KitDeliver as KitDeliver,
         KitFaults as KitFaults,
         KitInbox as KitInbox,
         KitPress as KitPress,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(
-        ("AsyncKitOutbox", "KitAssertEnqueued", "KitDrain", "KitFaults", "KitInbox", "KitPress"), "fixtures"
+        ("AsyncKitOutbox", "KitAssertEnqueued", "KitDeliver", "KitFaults", "KitInbox", "KitPress"), "fixtures"
     ),
     "EnqueuedJob": "jobs",
     "KitClock": "clock",

@@ -108,7 +108,7 @@ def _without_vendor(account: Account) -> Account:
         egress=DIRECT,
         staging=LIVE,
         token_provider=None,
-        previous=None,
+        previous_credentials=None,
     )
 
 

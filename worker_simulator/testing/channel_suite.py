@@ -23,7 +23,7 @@ from worker.domain.call import Access, Reply
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed
-from worker.domain.job import Draft, Kind, Part, RepeatRule
+from worker.domain.job import Draft, JobKind, Part, RepeatRule
 from worker.domain.outcome import Unknown
 from worker.producer.enqueue import enqueue
 from worker.producer.follow_ups import recall
@@ -180,11 +180,11 @@ class ChannelSuite:
         with Session(outbox.engine) as session:
             enqueue(session, OWN, self.message(0), self.recipients())
             session.rollback()
-        outbox.drain()
+        outbox.deliver()
         assert outbox.calls(self.path) == []
 
         job = self.send(outbox, 1)
-        outbox.drain()
+        outbox.deliver()
         assert (outbox.job(job).state, len(outbox.calls(self.path))) == ("accepted", 1)
 
     @pytest.mark.parametrize("fault", ["answer lost", "timeout", "502", "503", "no json"])
@@ -194,7 +194,7 @@ class ChannelSuite:
         is_held = channel(self.channel).repeat_rule(part.kind, part.message)[0] is RepeatRule.HOLD
         outbox.fault(fault, path=self.path)
         job = self.send(outbox)
-        outbox.drain()
+        outbox.deliver()
 
         assert outbox.job(job).state in (("unknown",) if is_held else ("unknown", "accepted"))
         assert self.seen(outbox) <= 1
@@ -203,7 +203,7 @@ class ChannelSuite:
         """A vendor that cannot be reached delays the message, and leaves no doubt."""
         outbox.fault("unreachable")
         job = self.send(outbox)
-        outbox.drain()
+        outbox.deliver()
 
         assert (outbox.job(job).state, len(outbox.calls(self.path))) == ("accepted", 1)
 
@@ -211,7 +211,7 @@ class ChannelSuite:
         """And the next one goes."""
         outbox.fault(self.refuses, path=self.path)
         first, second = self.send(outbox, 0), self.send(outbox, 1)
-        outbox.drain()
+        outbox.deliver()
 
         states = {outbox.job(job).state: job for job in (first, second)}
         assert sorted(states) == ["accepted", "rejected"]
@@ -222,39 +222,39 @@ class ChannelSuite:
         """With a limit of two, further messages wait for the next window, and all are sent."""
         window_s = channel(self.channel).profile[self.limit].window_s
         jobs = [self.send(outbox, n, TIGHT) for n in range(4)]
-        outbox.drain(within=0)
+        outbox.deliver(within=0)
         assert len(outbox.calls(self.path)) == 2
 
         for _ in range(8):
             outbox.clock.advance(window_s / 2)
-            outbox.drain(within=0)
+            outbox.deliver(within=0)
         assert [outbox.job(job).state for job in jobs] == ["accepted"] * 4
 
     def test_nobody_waits_for_a_parked_account(self, outbox: KitOutbox) -> None:
         """An account that waits for an operator keeps its backlog, and another account goes on."""
         outbox.fault(self.parks, path=self.path)
         first = self.send(outbox, 0)
-        outbox.drain(within=0)
+        outbox.deliver(within=0)
         more, others = [self.send(outbox, n) for n in (1, 2)], [self.send(outbox, n, OTHER) for n in (3, 4)]
-        outbox.drain(within=0)
+        outbox.deliver(within=0)
 
         assert [outbox.job(job).state for job in (first, *more)] == ["open"] * 3
         assert [outbox.job(job).state for job in others] == ["accepted"] * 2
         outbox.clock.advance(minutes=12)
-        outbox.drain()
+        outbox.deliver()
         assert [outbox.job(job).state for job in (first, *more)] == ["accepted"] * 3
 
     def test_a_recall_is_possible_or_refused_at_once(self, outbox: KitOutbox) -> None:
         """What can never be taken back says so when it is asked for, with the vendor's reason."""
         job = self.send(outbox)
-        outbox.drain()
-        problem = channel(self.channel).follow_up_problem(Kind.RECALL, Kind.SEND)
+        outbox.deliver()
+        problem = channel(self.channel).follow_up_problem(JobKind.RECALL, JobKind.SEND)
         with outbox.session() as session:
             recalled = recall(session, job) if problem is None else None
             if problem is not None:
                 with pytest.raises(CheckFailed, match=re.escape(problem.text)):
                     recall(session, job)
-        outbox.drain()
+        outbox.deliver()
         assert recalled is None or outbox.job(recalled).state == "accepted"
 
     def test_secrets_and_texts_stay_out(self, outbox: KitOutbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -262,7 +262,7 @@ class ChannelSuite:
         caplog.set_level(logging.DEBUG)
         outbox.fault(self.refuses, path=self.path)
         jobs = [self.send(outbox, n) for n in range(2)]
-        outbox.drain()
+        outbox.deliver()
         with outbox.session() as session:
             reports = [get_job(session, job) for job in jobs]
         part = self.part(outbox)

@@ -26,7 +26,7 @@ from worker.outbox.engine.migrate import upgrade
 from worker_simulator.testing.tables import BoundDatabase, copy_tables, has_tables
 
 STILL_OPEN = (
-    "the outbox is locked by a transaction of the test or the application; commit or close it before drain() and its"
+    "the outbox is locked by a transaction of the test or the application; commit or close it before deliver() and its"
     " like, or give the kit your session: see `outbox_bind` in docs/testing.md"
 )
 MISSING_TABLES = (

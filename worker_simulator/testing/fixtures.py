@@ -17,8 +17,8 @@ KitInbox: TypeAlias = Callable[[str], list[ShownMessage]]
 """The fixture `inbox`; see `KitOutbox.inbox`."""
 
 
-class KitDrain(Protocol):
-    """The fixture `drain`; see `KitOutbox.drain`."""
+class KitDeliver(Protocol):
+    """The fixture `deliver`; see `KitOutbox.deliver`."""
 
     def __call__(self, within: float = 600.0) -> None:
         """Delivers all that is due."""
@@ -87,7 +87,7 @@ class AsyncKitOutbox(Protocol):
     def job(self, job: Any) -> Coroutine[Any, Any, EnqueuedJob]:
         """Returns the current job of an id or a reference."""
 
-    def drain(self, within: float = 600.0) -> Coroutine[Any, Any, None]:
+    def deliver(self, within: float = 600.0) -> Coroutine[Any, Any, None]:
         """Delivers all that is due."""
 
     def assert_enqueued(

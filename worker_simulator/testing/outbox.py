@@ -37,13 +37,13 @@ from worker_simulator.wire.call_log import LoggedCall
 T = TypeVar("T")
 
 WITHIN_S = 600.0
-"""Seconds of its own waits that the worker may pass over in one drain."""
+"""Seconds of its own waits that the worker may pass over in one `deliver`."""
 
 
 class KitOutbox:
     """One test's outbox with everything around it.
 
-    With an asynchronous session or connection as `bind`, `drain`, `jobs`, `job`, `assert_enqueued`, `press` and
+    With an asynchronous session or connection as `bind`, `deliver`, `jobs`, `job`, `assert_enqueued`, `press` and
     `write` have to be awaited.
     """
 
@@ -167,13 +167,13 @@ class KitOutbox:
 
     # -- what the worker does -----------------------------------------------------------------------------------------
 
-    def drain(self, within: float = WITHIN_S) -> None:
+    def deliver(self, within: float = WITHIN_S) -> None:
         """Delivers all that is due and runs the hooks, until nothing is due. Raises the error of a hook.
 
         The clock moves over waits of the worker's own (a retry, a limit, a fault's doubt), `within` so many seconds. A
         job that was enqueued for later stays, until the test moves the clock.
         """
-        return self._inside("drain", lambda: self._get_worker().drain(within))
+        return self._inside("deliver", lambda: self._get_worker().deliver(within))
 
     # -- what people do, and the vendor -------------------------------------------------------------------------------
 
@@ -311,7 +311,7 @@ class KitOutbox:
 
         def act_and_drain() -> None:
             run()
-            self._get_worker().drain(0.0)
+            self._get_worker().deliver(0.0)
 
         return self._inside(name, act_and_drain)
 

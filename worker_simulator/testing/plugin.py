@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from worker_simulator.testing import (
         KitAssertEnqueued,
         KitClock,
-        KitDrain,
+        KitDeliver,
         KitFaults,
         KitInbox,
         KitOutbox,
@@ -47,9 +47,9 @@ def outbox(tmp_path_factory: pytest.TempPathFactory, outbox_bind: Any, worker_se
 
 
 @pytest.fixture
-def drain(outbox: KitOutbox) -> KitDrain:
-    """Delivers all that is due; see `KitOutbox.drain`."""
-    return outbox.drain
+def deliver(outbox: KitOutbox) -> KitDeliver:
+    """Delivers all that is due; see `KitOutbox.deliver`."""
+    return outbox.deliver
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ LEADER = "kit"
 """Holds the relay's lease, even after the clock was moved beyond the end of the process's own lease."""
 MAX_TURNS = 5_000
 BUSY = (
-    "drain() made {turns} turns and parts are still due; the last calls were {paths}. Something sends again and again:"
-    " a hook that enqueues on the end of its own job, or a fault with times=None"
+    "deliver() made {turns} turns and parts are still due; the last calls were {paths}. Something sends again and"
+    " again: a hook that enqueues on the end of its own job, or a fault with times=None"
 )
 
 
@@ -117,7 +117,7 @@ class KitWorker:
             database,
             self._offered_events.extend,
             threads=hook_threads(delivery),
-            offer_s=delivery.offer_s,
+            republish_after_s=delivery.republish_after_s,
             monotonic=clock.monotonic,
         )
         self._runs = RaisingHookRuns(
@@ -128,7 +128,7 @@ class KitWorker:
         self._verifiers = Verifiers(accounts, delivery.callback_max_age_s, clock.monotonic)
         self._store = CallbackStore(database, settings, accounts)
 
-    def drain(self, within_s: float) -> None:
+    def deliver(self, within_s: float) -> None:
         """Delivers all that is due. Moves the clock over the worker's own waits, up to `within_s` seconds."""
         end = self._clock.sql.micros + int(within_s * SECOND)
         for _ in range(MAX_TURNS):

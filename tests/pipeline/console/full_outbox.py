@@ -11,7 +11,7 @@ from sqlalchemy import Table
 from tests.support.runtime import Site, lost, refused
 from worker import To
 from worker.channels.wecom.answer import ERRCODES
-from worker.control.pause import hold, pause
+from worker.control.pause import pause, pause_jobs
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.bulk import insert_rows
@@ -91,7 +91,7 @@ def fill(site: Site) -> FullOutbox:
     waiting = site.send("paused", account="it")
     pausing = pause(JobFilter(account="it", tag="t"), person="wang", why="why", database=site.database)
     held = site.send("held", "y")
-    hold([held], person="wang", why="why", database=site.database)
+    pause_jobs([held], person="wang", why="why", database=site.database)
     now, lane, no = site.database.read_now(), site.part(card).lane, ERRCODES.find(60020)
     assert no is not None
     blocks = [

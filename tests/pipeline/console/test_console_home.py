@@ -145,9 +145,9 @@ def test_a_database_that_does_not_answer_is_said_and_not_that_all_is_well(
 
 def test_a_command_that_lists_is_a_link_to_the_page_that_shows_the_same() -> None:
     """With its account and state; one that does something, or lists by more, is typed."""
-    text = "see `worker jobs --account hr --state open`, `worker lanes --events` and `worker resume <hr>`"
+    text = "see `worker jobs --account hr --state open`, `worker lanes --history` and `worker resume <hr>`"
 
     assert with_commands(text, "/console") == (
         'see <a href="/console/jobs?account=hr&amp;state=open"><code>worker jobs --account hr --state open</code></a>,'
-        " <code>worker lanes --events</code> and <code>worker resume &lt;hr&gt;</code>"
+        " <code>worker lanes --history</code> and <code>worker resume &lt;hr&gt;</code>"
     )

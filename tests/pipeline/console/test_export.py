@@ -61,7 +61,7 @@ def test_a_mailing_has_a_row_for_each_job_and_recipient(site: Site) -> None:
     rows = rows_of(Person(site), "tag=lunch")
 
     assert [(row["job"], row["recipient"], row["status"], row["recipients"]) for row in rows] == [
-        (second, "carl", "not_yet", 1),
+        (second, "carl", "waiting", 1),
         (first, "ann", "accepted", 1),
         (first, "party:7", "accepted", 1),
         (first, "bob", "refused", 1),
@@ -110,7 +110,7 @@ def test_a_csv_speaks_the_viewers_language_and_json_does_not(site: Site) -> None
     head, waiting, *_ = cells_of(Person(site, lang="zh"), "tag=lunch")
 
     assert head[:2] == ["任务", "账号"]
-    assert {"进行中", "尚未发送", "carl"} <= set(waiting)
+    assert {"进行中", "待发送", "carl"} <= set(waiting)
     assert rows_of(Person(site, lang="zh"), "tag=lunch")[0]["state"] == "open"
 
 

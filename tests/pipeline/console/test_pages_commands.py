@@ -317,8 +317,8 @@ def test_every_command_about_jobs_is_on_the_page_of_a_job(site: Site) -> None:
     links = {link.split("?")[0].rpartition("/")[2] for link in page.links if link.startswith("/commands/")}
     idle = set(re.findall(r'aria-describedby="idle-(\w+)"', page.text))
     red = set(re.findall(r'class="button is-danger" href="/commands/(\w+)', page.text))
-    assert links == {"cancel", "correct", "move", "recall", "reschedule", "hold"}
-    assert idle == {"replay", "resolve", "release", "skip"}
+    assert links == {"cancel", "correct", "move", "recall", "reschedule", "pause_jobs"}
+    assert idle == {"replay", "resolve", "resume_jobs", "skip"}
     assert red == {"cancel", "correct", "recall"}
 
 
@@ -446,10 +446,10 @@ def test_a_pause_that_holds_what_a_command_enqueues_is_said_before_and_after(sit
     done = person.give(page, old="3", new="4")
 
     for shown in (preview, done):
-        assert "What is enqueued is held by this pause" in shown.text
+        assert "This pause applies to what is enqueued" in shown.text
         assert any(link.startswith("/commands/resume?") for link in shown.links)
     person.give("/commands/resume?tag=fair&account=hr")
-    assert "is held by this pause" not in person.get(page).text
+    assert "applies to what is enqueued" not in person.get(page).text
 
 
 def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> None:
@@ -471,18 +471,20 @@ def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> N
     assert "Filter everything" in person.get("/audit").text
 
 
-def test_a_job_is_held_and_released(site: Site) -> None:
+def test_a_job_is_paused_and_resumed(site: Site) -> None:
     """By its id."""
     job, person = site.send(), Person(site, name="wang")
 
-    person.give(f"/commands/hold?ids={job}", "wait for HR")
+    person.give(f"/commands/pause_jobs?ids={job}", "wait for HR")
     held = newest(site)
-    is_held = f"/commands/release?ids={job}" in person.get(f"/jobs/{job}").links
-    person.give(f"/commands/release?ids={job}", "they are fine")
+    is_paused = f"/commands/resume_jobs?ids={job}" in person.get(f"/jobs/{job}").links
+    person.give(f"/commands/resume_jobs?ids={job}", "they are fine")
 
-    assert ("console.hold", "wang", "wait for HR", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == held
-    assert is_held
-    assert ("console.release", "wang", "they are fine", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == newest(site)
+    assert ("console.pause_jobs", "wang", "wait for HR", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == held
+    assert is_paused
+    assert ("console.resume_jobs", "wang", "they are fine", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == newest(
+        site
+    )
 
 
 def test_a_time_within_a_second_is_kept(site: Site) -> None:
@@ -498,13 +500,13 @@ def test_a_time_within_a_second_is_kept(site: Site) -> None:
     assert "<dt>Jobs changed</dt><dd>1</dd>" in entry.text
 
 
-@pytest.mark.parametrize("name", ["hold", "release"])
+@pytest.mark.parametrize("name", ["pause_jobs", "resume_jobs"])
 def test_what_is_not_held_or_released_is_counted_too(site: Site, name: str) -> None:
     """The button said two jobs: of the one that had ended, or was not held, the audit says that it stays as it is."""
     ended = site.send()
     site.run()
     waiting, person = site.send("waits"), Person(site)
-    person.give(f"/commands/hold?ids={waiting}") if name == "release" else None
+    person.give(f"/commands/pause_jobs?ids={waiting}") if name == "resume_jobs" else None
 
     person.give(f"/commands/{name}?ids={ended}+{waiting}")
 
@@ -534,7 +536,7 @@ def test_a_parked_account_is_tried_now(site: Site) -> None:
 
 
 def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
-    """As `worker events --retry` does it."""
+    """As `worker hooks --retry` does it."""
     event = fill(site).event
 
     Person(site, name="wang").give(f"/commands/retry?event={event}", "the hook is mended")
@@ -553,13 +555,13 @@ def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
             "--accepted --rate 2",
         ),
         ("resolve?ids={job}&sent=no", "worker resolve {job} --not-sent"),
-        ("hold?ids={job}", "worker pause {job}"),
-        ("release?ids={job}", "worker resume {job}"),
+        ("pause_jobs?ids={job}", "worker pause {job}"),
+        ("resume_jobs?ids={job}", "worker resume {job}"),
         ("skip?ids={job}", "worker skip {job}"),
         ("pause?all=yes", "worker pause --all"),
         ("resume?account=hr", "worker resume --account hr"),
         ("lift?name=hr", "worker resume hr"),
-        ("retry?event=e1", "worker events --retry e1"),
+        ("retry?event=e1", "worker hooks --retry e1"),
     ],
 )
 def test_a_preview_says_what_to_type(site: Site, asked: str, line: str) -> None:

@@ -107,7 +107,7 @@ def test_a_list_goes_on_behind_its_last_job(site: Site) -> None:
     for _ in range(3):
         page = person.get(path)
         shown += shown_jobs(page.text)
-        path = next((link for link in page.links if "before=" in link and "texts=" not in link), "")
+        path = next((link for link in page.links if "page_after=" in link and "texts=" not in link), "")
 
     assert sent == shown
     assert path == ""
@@ -121,11 +121,11 @@ def test_a_list_begins_with_the_oldest_where_that_is_asked_for(site: Site) -> No
     [path] = [link for link in person.get("/jobs?tag=lunch").links if "order=oldest" in link]
 
     first = person.get(path)
-    [following] = [link for link in first.links if "after=" in link and "texts=" not in link]
+    [following] = [link for link in first.links if "page_after=" in link and "texts=" not in link]
     second = person.get(following)
 
     assert sent == shown_jobs(first.text) + shown_jobs(second.text)
-    assert not [link for link in second.links if "after=" in link and "texts=" not in link]
+    assert not [link for link in second.links if "page_after=" in link and "texts=" not in link]
     assert "/jobs?tag=lunch" in second.links, "and back again"
 
 
@@ -178,7 +178,7 @@ def test_accounts_are_listed_by_name_or_the_worst_first(
     shown = dict[str, list[str]]()
     for path in [link for link in person.get("/accounts").links if link in ("/accounts", "/accounts?order=worst")][-2:]:
         first = person.get(path)
-        [following] = [link for link in first.links if "after=" in link and "texts=" not in link]
+        [following] = [link for link in first.links if "page_after=" in link and "texts=" not in link]
         pages = first.text + person.get(following).text
         shown[path] = re.findall(r'<th scope="row"><a href="/accounts/(\w+)"', pages)
 
@@ -245,7 +245,7 @@ def test_parts_are_shown_page_by_page(site: Site) -> None:
     parts = [f"/jobs/{job}/parts/{n}" for n in range(53)]
     assert set(parts[:50]) == {link for link in first.links if "/parts/" in link}
     assert set(parts[50:]) == {link for link in second.links if "/parts/" in link}
-    assert all("total 52500: accepted 0, refused 0, undetermined 0, not sent 0, not yet 52500" in page.text
+    assert all("total 52500: accepted 0, refused 0, unknown 0, waiting 52500, never sent 0" in page.text
                for page in (first, second))  # fmt: skip
 
 
@@ -391,7 +391,7 @@ def test_callbacks_events_and_commands_go_on_page_by_page(site: Site, found: Ful
     while path:
         page = person.get(path)
         seen += [link for link in page.links if link.startswith("/inbound/")]
-        path = next((link for link in page.links if "before=" in link and "texts=" not in link), "")
+        path = next((link for link in page.links if "page_after=" in link and "texts=" not in link), "")
 
     assert 121 == len(seen) == len(set(seen))
 
@@ -419,7 +419,7 @@ def test_a_rare_callback_is_found_by_going_on(site: Site, monkeypatch: pytest.Mo
         page = person.get(path)
         seen += [link for link in page.links if link.startswith("/inbound/")]
         notes += "looked at as many" in page.text
-        path = next((link for link in page.links if "before=" in link and "texts=" not in link), "")
+        path = next((link for link in page.links if "page_after=" in link and "texts=" not in link), "")
 
     assert [f"/inbound/{99:064x}", f"/inbound/{0:064x}"] == seen
     assert notes == 2
@@ -576,7 +576,7 @@ def test_a_place_in_a_list_that_is_none_is_its_beginning(site: Site, before: str
         "/jobs?ids=a%00b",
         "/lanes?account=%00",
         "/inbound?event=a%00",
-        "/audit?before=1-%00",
+        "/audit?page_after=1-%00",
         "/audit/\0",
         "/jobs/\0/message",
     ],
@@ -588,4 +588,7 @@ def test_a_nul_character_is_no_word(site: Site, path: str) -> None:
 
 def test_a_nul_character_in_a_form_is_no_word(site: Site) -> None:
     """The same."""
-    assert [Person(site).post("/commands/hold", **form).status for form in ({"ids": "\0"}, {"why": "\0"})] == [400, 400]
+    assert [Person(site).post("/commands/pause_jobs", **form).status for form in ({"ids": "\0"}, {"why": "\0"})] == [
+        400,
+        400,
+    ]

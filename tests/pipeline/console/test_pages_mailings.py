@@ -170,8 +170,8 @@ def test_a_pause_of_another_account_leaves_the_button_that_pauses(site: Site) ->
 @pytest.mark.parametrize(
     ("command", "fields", "expected"),
     [
-        ("cancel", {}, {"not sent": ["1"] * 3, "sent": ["2"] * 3, "total": ["3"] * 3}),
-        ("recall", {}, {"not sent": ["1"] * 3, "sent": ["2"] * 3, "total": ["3"] * 3}),
+        ("cancel", {}, {"never sent": ["1"] * 3, "sent": ["2"] * 3, "total": ["3"] * 3}),
+        ("recall", {}, {"never sent": ["1"] * 3, "sent": ["2"] * 3, "total": ["3"] * 3}),
         ("correct", {"text": "right"}, {"waiting": ["3"] * 3, "corrected": ["3"] * 3, "total": ["6"] * 3}),
         ("reschedule", {"priority": "urgent"}, {"waiting": ["1"] * 3, "sent": ["2"] * 3, "total": ["3"] * 3}),
     ],

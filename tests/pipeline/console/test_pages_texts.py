@@ -205,7 +205,7 @@ def test_the_next_page_shows_texts_too(site: Site) -> None:
     person = Person(site)
 
     first = person.get("/jobs?texts=yes&order=oldest")
-    [onward] = [link for link in first.links if link.startswith("/jobs?") and "after=" in link]
+    [onward] = [link for link in first.links if link.startswith("/jobs?") and "page_after=" in link]
     second = person.get(onward)
 
     assert "<td>50</td>" in second.text

@@ -95,9 +95,9 @@ def test_a_secret_is_read_again_after_a_while() -> None:
 def test_in_a_rotation_both_generations_are_read(is_new: bool) -> None:
     """Whichever of the two the vendor's page has; a third one is refused."""
     ours, other = account(), account(token="another token")
-    both = replace(ours, previous=other) if is_new else replace(other, previous=ours)
+    both = replace(ours, previous_credentials=other) if is_new else replace(other, previous_credentials=ours)
     assert Desk(both).post().status == 200
-    assert Desk(replace(other, previous=account(token="a third"))).post().status == 403
+    assert Desk(replace(other, previous_credentials=account(token="a third"))).post().status == 403
 
 
 def test_a_receiver_without_any_callback_address_does_not_start() -> None:

@@ -295,19 +295,19 @@ def test_what_was_valid_before_stands_beside_it(monkeypatch: pytest.MonkeyPatch)
     """The same account with the credentials of before."""
     monkeypatch.setenv("NEW", "new")
     monkeypatch.setenv("OLD", "old")
-    table = {**GOOD, "secret": {"env": "NEW"}, "previous": {"secret": {"env": "OLD"}}}
+    table = {**GOOD, "secret": {"env": "NEW"}, "previous_credentials": {"secret": {"env": "OLD"}}}
     account = live(Ticks(), Scripted({"hr": table})).get("hr")
-    before = account.previous
+    before = account.previous_credentials
 
     assert before is not None
     assert before.secret is not None
     assert account.secret is not None
     assert account.secret.read() == "new"
     assert before.secret.read() == "old"
-    assert before.previous is None
+    assert before.previous_credentials is None
     assert account.settings == before.settings
-    with pytest.raises(ConfigurationError, match=r"previous\.corpid is no credential"):
-        live(Ticks(), Scripted({"hr": {**GOOD, "previous": {"corpid": "x"}}})).get("hr")
+    with pytest.raises(ConfigurationError, match=r"previous_credentials\.corpid is no credential"):
+        live(Ticks(), Scripted({"hr": {**GOOD, "previous_credentials": {"corpid": "x"}}})).get("hr")
 
 
 def test_whatever_a_source_or_a_table_raises_stays_with_it() -> None:

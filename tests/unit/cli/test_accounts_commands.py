@@ -56,7 +56,7 @@ def test_the_life_of_an_account(run: Run) -> None:
     assert run("accounts", "change", "acme", "--enable")[0] == 0
     assert "the secrets of 1 account are now sealed" in run("accounts", "reseal")[1]
     [shown] = json.loads(run("accounts", "show", "--json")[1])
-    assert shown["table"]["previous"] == {"secret": {"sealed": "previous.secret"}}
+    assert shown["table"]["previous_credentials"] == {"secret": {"sealed": "previous_credentials.secret"}}
     assert run("accounts", "remove", "acme", "--yes") == (0, "account acme was removed\n")
     done = ["remove", "reseal", "enable", "disable", "change", "rotate", "add"]
     assert done == [one["action"].split()[0] for one in json.loads(run("audit", "--json")[1])]

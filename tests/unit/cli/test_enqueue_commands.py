@@ -73,7 +73,7 @@ def test_a_send_waits_for_its_end_and_shows_it(
 ) -> None:
     """Exit status 0 only for a job that was accepted."""
     ends = iter([JobState.ACCEPTED, JobState.PARTIAL])
-    monkeypatch.setattr("worker.cli.sending.wait_for", lambda *_: SimpleNamespace(state=next(ends)))
+    monkeypatch.setattr("worker.cli.sending.wait_until_ended", lambda *_: SimpleNamespace(state=next(ends)))
 
     statuses = [run(*TEXT, "--wait"), run(*TEXT, "--wait", "--json")]
 
@@ -200,9 +200,7 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("jobs", "--counts", "--created-from", "3600"), 2, "is a number without a unit"),
         (("jobs", "--counts", "--tag", "x"), 1, "tag: is not counted by"),
         (("jobs", "--counts", "--all"), 2, "--counts has no pages"),
-        (("jobs", "--all", "--after", "0" * 32), 1, "give after with oldest_first, and before without it"),
-        (("jobs", "--all", "--oldest-first", "--before", "0" * 32), 1, "give after with oldest_first"),
-        (("inbound", "--chats", "--event", "subscribe"), 2, "--chats lists chats: give no --event"),
+        (("inbound", "--chats", "--type", "subscribe"), 2, "--chats lists chats: give no --type"),
         (("inbound", "--gone"), 2, "--gone needs --chats"),
     ],
 )
@@ -265,8 +263,8 @@ def test_all_jobs_are_listed_page_by_page(
     assert list(reversed(ids)) == [job["id"] for job in jobs(run, capsys)]
     assert [ids[4], ids[2], ids[0]] == [job["id"] for job in jobs(run, capsys, "--recipient", "U0")]
     assert jobs(run, capsys, "--state", "rejected") == []
-    assert ids[1::-1] == [job["id"] for job in jobs(run, capsys, "--before", ids[2])]
-    assert ids[3:] == [job["id"] for job in jobs(run, capsys, "--oldest-first", "--after", ids[2])]
+    assert ids[1::-1] == [job["id"] for job in jobs(run, capsys, "--page-after", ids[2])]
+    assert ids[3:] == [job["id"] for job in jobs(run, capsys, "--oldest-first", "--page-after", ids[2])]
 
 
 def test_a_robot_posts_to_its_own_chat(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,7 @@ def test_the_limits_of_an_address_are_kept_once_the_account_names_it(typed: Type
 
 def test_limits_are_data(typed: Typed, config: Path) -> None:
     """For scripts; with the account's share, and one member's own limits when he is named."""
-    add(config, "share = 0.5\n")
+    add(config, "limit_share = 0.5\n")
 
     status, printed = typed("limits", "--recipient", "lisi", "--json")
 
@@ -119,9 +119,9 @@ def test_limits_are_data(typed: Typed, config: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("share = 0", "greater than 0"),
-        ("share = 1.5", "less than or equal to 1"),
-        ("share = { member_minut = 0.5 }", "accounts.hr.share.member_minut: is no limit of wecom_app"),
+        ("limit_share = 0", "greater than 0"),
+        ("limit_share = 1.5", "less than or equal to 1"),
+        ("limit_share = { member_minut = 0.5 }", "accounts.hr.limit_share.member_minut: is no limit of wecom_app"),
         ("limits = { member_minut = 5 }", "accounts.hr.limits.member_minut: is no limit of wecom_app"),
         ("limits = { debug_minute = 9 }", "accounts.hr.limits.debug_minute: is no limit of wecom_app"),
         ("ip = 5", "accounts.hr.ip: is not a text"),
@@ -262,7 +262,7 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     told = "1 thing could not be handled in the last day because of errors of this program; error in this program: "
     assert f"caution  account hr: {told}KeyError; seen at part {job}-0 of job {job} first; `worker" in fresh[1]
     assert f"caution  installation: {told}KeyError; `worker" in fresh[1]
-    assert "; `worker lanes --events` names part and error" in fresh[1]
+    assert "; `worker lanes --history` names part and error" in fresh[1]
     assert "errors of this program" not in printed
 
 
@@ -280,7 +280,7 @@ def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str)
 
     assert status == 0
     assert "caution  account hr: the last calls failed, so only one at a time is tried: " in printed
-    assert "caution  hooks: Hooks failed, and their events stay parked; `worker events --state parked`" in printed
+    assert "caution  hooks: Hooks failed, and their events stay parked; `worker hooks --state parked`" in printed
 
 
 def test_what_the_vendor_refused_lately_is_a_caution_until_its_lanes_are_open(typed: Typed, sqlite_url: str) -> None:

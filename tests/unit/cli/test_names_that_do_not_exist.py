@@ -19,7 +19,7 @@ Run = Callable[..., int]
 NAMES = {
     *("ids", "names", "name", "job", "account", "code", "revision"),
     *("--account", "--channel", "--kind", "--state", "--tag", "--recipient", "--dedupe-key", "--order-key", "--msgid"),
-    *("--errcode", "--text-hash", "--replay-of", "--before", "--after", "--event", "--retry", "--go-on", "--foreign"),
+    *("--errcode", "--text-hash", "--replay-of", "--page-after", "--type", "--retry", "--go-on", "--foreign"),
     *("--pid", "--host", "--to", "--tenant"),
 }
 """Arguments and options that take the name of something."""
@@ -44,8 +44,7 @@ NEEDED = {
     "update-card job": ("{}",),
     "update-card --account": ("CODE", "{}"),
     "doctor": ("--online",),
-    "jobs --after": ("--oldest-first",),
-    "lanes": ("--events",),
+    "lanes": ("--history",),
     "recall --foreign": ("--account", "nosuch"),
 }
 """What else has to be typed, by command, or by command and name."""

@@ -141,10 +141,10 @@ def test_one_that_is_not_blocked_hides_no_other(run: Run, jobs: list[str], capsy
     assert said.err == "nothing of 'ops' is blocked or parked; `worker lanes` lists what is\n"
 
 
-def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> None:
+def test_jobs_are_paused_and_resumed(run: Run, jobs: list[str], capsys: Said) -> None:
     """The status says whether any was."""
     assert run("pause", *jobs, "--as", "zhang") == 0
-    held = capsys.readouterr().out
+    paused = capsys.readouterr().out
     assert run("pause", jobs[0]) == 1
     again = capsys.readouterr().out
     run("doctor")
@@ -152,17 +152,17 @@ def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> 
     assert run("lanes") == 0
     lanes = capsys.readouterr().out
     assert run("resume", jobs[0], "--json") == 0
-    released = json.loads(capsys.readouterr().out)
+    resumed = json.loads(capsys.readouterr().out)
     assert run("resume", jobs[0]) == 1
     nothing = capsys.readouterr().out
 
-    assert held.startswith("held 2 jobs (audit ")
-    assert "1 not changed: they have nothing left to send, or were held already" in again
-    assert "caution  hold: 2 jobs held by a person; `worker lanes` lists them\n" in doctor
-    assert f"held: job {jobs[0]}, since 20" in lanes
+    assert paused.startswith("paused 2 jobs (audit ")
+    assert "1 not changed: they have nothing left to send, or were paused already" in again
+    assert "caution  pause: 2 jobs paused one by one; `worker lanes` lists them\n" in doctor
+    assert f"paused: job {jobs[0]}, since 20" in lanes
     assert f"  remedy: `worker resume {jobs[1]}`\n" in lanes
-    assert ([jobs[0]], {"jobs": 1}) == (released["jobs"], released["counts"])
-    assert "1 not changed: they were not held" in nothing
+    assert ([jobs[0]], {"jobs": 1}) == (resumed["jobs"], resumed["counts"])
+    assert "1 not changed: they were not paused" in nothing
 
 
 def test_a_pause_that_waits_tells_what_is_in_flight(run: Run, jobs: list[str], capsys: Said) -> None:

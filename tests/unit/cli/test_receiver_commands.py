@@ -1,4 +1,4 @@
-"""`worker receiver` at its start and end, and `worker events`: what is wrong is one sentence with a status."""
+"""`worker receiver` at its start and end, and `worker hooks`: what is wrong is one sentence with a status."""
 
 from __future__ import annotations
 
@@ -158,9 +158,9 @@ def parked(run: Run, sqlite_url: str) -> str:
 
 def test_parked_events_are_listed_with_their_places(run: Run, parked: str, capsys: pytest.CaptureFixture[str]) -> None:
     """For people, and as JSON."""
-    assert run("events", "--state", "parked") == 0
+    assert run("hooks", "--state", "parked") == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert run("events", "--json") == 0
+    assert run("hooks", "--json") == 0
     everything: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
 
     assert header.split() == ["EVENT", "AT", "KIND", "STATE", "ABOUT", "ERROR"]
@@ -171,9 +171,9 @@ def test_parked_events_are_listed_with_their_places(run: Run, parked: str, capsy
 
 def test_no_events_and_a_wrong_state_are_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A list that is empty, and the words there are."""
-    assert run("events") == 0
+    assert run("hooks") == 0
     assert capsys.readouterr().out == "no events\n"
-    assert run("events", "--state", "asleep") == 2
+    assert run("hooks", "--state", "asleep") == 2
     assert "use one of waiting, running, done, parked, ignored" in capsys.readouterr().err
 
 
@@ -181,13 +181,13 @@ def test_a_parked_event_is_given_another_try(
     run: Run, parked: str, sqlite_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It waits again with its tries at zero; any other state, or none at all, is refused with the reason."""
-    assert run("events", "--retry", parked) == 0
+    assert run("hooks", "--retry", parked) == 0
     assert f"event {parked} waits for a worker\n" == capsys.readouterr().out
     database = Database(make_engine(sqlite_url))
     with database.reading() as connection:
         row = connection.exec_driver_sql(f"select state, tries from worker_events where id = '{parked}'").one()
     database.close()
-    statuses = [run("events", "--retry", one) for one in (parked, "b" * 32, "c" * 32)]
+    statuses = [run("hooks", "--retry", one) for one in (parked, "b" * 32, "c" * 32)]
     errors = capsys.readouterr().err
 
     assert tuple(row) == (0, 0)

@@ -92,8 +92,8 @@ def outbox(run: Run) -> Database:
 
 
 COMMANDS = [
-    *("audit", "lanes", "lanes --events", "jobs", "jobs --all", "stats --account hr", "show JOB", "why JOB", "doctor"),
-    *("events", "inbound", "inbound --chats", "forecast", "limits", "health"),
+    *("audit", "lanes", "lanes --history", "jobs", "jobs --all", "stats --account hr", "show JOB", "why JOB", "doctor"),
+    *("hooks", "inbound", "inbound --chats", "forecast", "limits", "health"),
 ]
 """Commands that read."""
 

@@ -353,8 +353,11 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
                     "client_certificate.password: settings only name the place of a credential",
                 ),
                 ("connect_timeout_s = 0", "connect_timeout_s: input should be greater than 0"),
-                ("share = 0", "share: input should be greater than 0"),
-                ("share = { member_minute = 2 }", "share.member_minute: input should be less than or equal to 1"),
+                ("limit_share = 0", "limit_share: input should be greater than 0"),
+                (
+                    "limit_share = { member_minute = 2 }",
+                    "limit_share.member_minute: input should be less than or equal to 1",
+                ),
                 ("connect_timeout_s = 11", "connect_timeout_s: input should be less than or equal to 10"),
             )
         ),

@@ -15,7 +15,7 @@ from worker.console.words import WORDS
 from worker.domain.account import Account
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.language import term
-from worker.reporting.wait import WaitFor
+from worker.reporting.wait import WaitReason
 
 CONSOLE = Path(__file__).parents[3] / "worker" / "console"
 
@@ -80,9 +80,9 @@ def test_what_people_did_has_a_word() -> None:
 
 def test_what_a_part_waits_for_has_a_word() -> None:
     """On a page in both languages, and on the command line, which shows the English name, in Chinese."""
-    chinese = {str(what): term("what", what, "zh") for what in WaitFor}
+    chinese = {str(what): term("what", what, "zh") for what in WaitReason}
 
-    assert chinese == {str(what): WORDS[f"wait.{what}"][0] for what in WaitFor}
+    assert chinese == {str(what): WORDS[f"wait.{what}"][0] for what in WaitReason}
     assert [what for what, told in chinese.items() if told == what] == []
 
 

@@ -22,7 +22,7 @@ from worker.delivery.sender.runtime import EXIT_WRITER_DIED
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.state import JobState
-from worker.reporting.report import wait_for
+from worker.reporting.report import wait_until_ended
 from worker.service import loops
 from worker.service.lifecycle import EXIT_OVERDUE
 from worker.service.loop import Loop
@@ -70,7 +70,7 @@ def test_a_doorbell_delivers_and_the_end_gives_everything_back(site: Site) -> No
 
     with site.open() as room:
         room.answer_doorbell(site.part(job)[0], [site.part(job)[1]])
-        report = wait_for(site.database, job, LIMIT_S)
+        report = wait_until_ended(site.database, job, LIMIT_S)
         site.send("offered")
         site.doorbell()  # so the relay holds its lease
 
@@ -113,7 +113,7 @@ def test_a_heartbeat_says_that_no_log_is_written(site: Site, monkeypatch: pytest
         named = until(lambda: site.one(told), "it is told")
         job = site.send()
         room.answer_doorbell(site.part(job)[0], [site.part(job)[1]])
-        report = wait_for(site.database, job, LIMIT_S)
+        report = wait_until_ended(site.database, job, LIMIT_S)
         full.append("")
         until(lambda: site.one(told) is None, "it is told no more")
 
@@ -253,7 +253,7 @@ def test_a_foreign_error_is_said_without_its_text(site: Site) -> None:
     with capture_logs() as logs, site.open() as room:
         room.answer_doorbell(lane, [part])
         until(lambda: "doorbell_failed" in events(logs), "the error is said")
-        report = wait_for(site.database, job, LIMIT_S, states=[JobState.OPEN, JobState.UNKNOWN])
+        report = wait_until_ended(site.database, job, LIMIT_S, states=[JobState.OPEN, JobState.UNKNOWN])
 
     [failed] = [entry for entry in logs if entry["event"] == "doorbell_failed"]
     assert failed["error"] == "ValueError"
@@ -367,7 +367,7 @@ def test_a_call_in_flight_is_waited_for_and_recorded(site: Site) -> None:
         released.set()
     sender.join(LIMIT_S)
 
-    assert JobState.ACCEPTED is wait_for(site.database, job, LIMIT_S).state
+    assert JobState.ACCEPTED is wait_until_ended(site.database, job, LIMIT_S).state
     assert site.exits.empty()
 
 

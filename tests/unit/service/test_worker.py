@@ -14,7 +14,7 @@ from tests.support.runtime import an_account
 from tests.unit.service.rooms import LIMIT_S, Site, celery_restored, started, working
 from worker.config.accounts import FixedAccounts
 from worker.domain.state import JobState
-from worker.reporting.report import wait_for
+from worker.reporting.report import wait_until_ended
 from worker.service import celery_app
 from worker.service.bootsteps import EXIT_CONFIGURATION
 from worker.service.celery_app import make_app
@@ -40,7 +40,7 @@ def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
         app = make_app(site.settings, Replacements(accounts=site.accounts))
         with working(app, loglevel="WARNING") as status:
             jobs = [site.send(f"text {number}") for number in range(5)]
-            reports = [wait_for(site.database, job, LIMIT_S) for job in jobs]
+            reports = [wait_until_ended(site.database, job, LIMIT_S) for job in jobs]
         inbox = control(vendor, "inbox")["people"]
 
     assert status == [0]
@@ -58,7 +58,7 @@ def test_a_worker_tells_which_queues_it_takes_from(sqlite_url: str, names: tuple
     site = Site(sqlite_url)
 
     with working(site.app(), queues=[site.prefix + name for name in names]) as status:
-        wait_for(site.database, site.send(priority="urgent"), LIMIT_S)
+        wait_until_ended(site.database, site.send(priority="urgent"), LIMIT_S)
 
     assert status == [0]
     assert site.one("select queues from worker_processes") == queues
@@ -75,7 +75,7 @@ def test_events_are_published_under_the_jobs_id(sqlite_url: str) -> None:
         heard.declare()
         with working(app, task_events=True) as status:
             job = site.send()
-            wait_for(site.database, job, LIMIT_S)
+            wait_until_ended(site.database, job, LIMIT_S)
         events = [event for message in iter(lambda: heard.get(no_ack=True), None) for event in message.decode()]
 
     assert status == [0]
@@ -131,9 +131,9 @@ def test_a_revoked_job_is_cancelled_before_it_is_due(sqlite_url: str) -> None:
     job = site.send(due_at=timedelta(days=1))
 
     with working(app) as status:
-        wait_for(site.database, site.send(), LIMIT_S)
+        wait_until_ended(site.database, site.send(), LIMIT_S)
         app.control.revoke(job)
-        report = wait_for(site.database, job, LIMIT_S)
+        report = wait_until_ended(site.database, job, LIMIT_S)
 
     assert status == [0]
     assert report.state == JobState.CANCELLED

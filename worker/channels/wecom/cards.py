@@ -20,19 +20,19 @@ from worker.domain.content.message import File
 __all__ = [
     "CardAction",
     "CardImage",
+    "CardSource",
     "EmphasisContent",
     "HorizontalContent",
     "ImageTextArea",
     "Jump",
     "MainTitle",
-    "PlainSource",
+    "PlainCardSource",
     "QuoteArea",
-    "Source",
     "VerticalContent",
 ]
 
 
-class PlainSource(VendorObject):
+class PlainCardSource(VendorObject):
     """Where the card comes from: the line at its top."""
 
     icon_url: str | None = None
@@ -41,8 +41,8 @@ class PlainSource(VendorObject):
     """Suggested: at most 20 characters, from a webhook 13."""
 
 
-class Source(PlainSource):
-    """Where the card comes from, in a colour; vote and multiple cards have `PlainSource`."""
+class CardSource(PlainCardSource):
+    """Where the card comes from, in a colour; vote and multiple cards have `PlainCardSource`."""
 
     desc_color: Annotated[int | None, R(allowed=(0, 1, 2, 3))] = None
     """0 grey (default), 1 black, 2 red, 3 green."""
@@ -206,7 +206,7 @@ class Notice(Card):
 
     CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"card_action.type": {"required": True, "allowed": (1, 2)}}
 
-    source: Source | None = None
+    source: CardSource | None = None
     """Where the card comes from."""
     quote_area: QuoteArea | None = None
     """A quotation."""

@@ -16,18 +16,18 @@ from worker.channels.wecom.cards import (
     Card,
     CardAction,
     CardImage,
+    CardSource,
     EmphasisContent,
     HorizontalContents,
     ImageTextArea,
     MainTitle,
     Notice,
-    PlainSource,
+    PlainCardSource,
     QuoteArea,
-    Source,
     VerticalContents,
 )
 from worker.channels.wecom_app.messages import OfApp, Switch
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 
 __all__ = [
     "ActionItem",
@@ -39,8 +39,8 @@ __all__ = [
     "Checkbox",
     "MultipleCard",
     "NewsNoticeCard",
-    "Option",
     "SelectItem",
+    "SelectOption",
     "SubmitButton",
     "TextNoticeCard",
     "VoteCard",
@@ -70,7 +70,7 @@ class ActionMenu(VendorObject):
     """Required, 1 to 3 entries."""
 
 
-class Option(VendorObject):
+class SelectOption(VendorObject):
     """One choice of a drop-down."""
 
     id: Annotated[str, R(max_bytes=128, unique=True, code=42040)]
@@ -97,7 +97,7 @@ class ButtonSelection(VendorObject):
     """Required, at most 1024 bytes (42043)."""
     title: str | None = None
     """Label on the left."""
-    option_list: Annotated[list[Option], R(entries=(1, 10), code=42037)]
+    option_list: Annotated[list[SelectOption], R(entries=(1, 10), code=42037)]
     """Required, 1 to 10 entries (42037)."""
     selected_id: Annotated[
         str | None, R(among="option_list.id", neutral=True, note="the vendor would take the first option")
@@ -229,7 +229,7 @@ class ButtonCard(AppCard):
     """Required, with its title (41016)."""
     button_list: Annotated[list[Button], R(entries=(1, 6))]
     """Required, 1 to 6 entries."""
-    source: Source | None = None
+    source: CardSource | None = None
     """Where the card comes from."""
     action_menu: ActionMenu | None = None
     """Menu at the top right."""
@@ -262,7 +262,7 @@ class VoteCard(AppCard):
     """Required."""
     submit_button: Annotated[SubmitButton | None, R(required=True, code=42046)] = None
     """Required (42046), except in an update."""
-    source: PlainSource | None = None
+    source: PlainCardSource | None = None
     """Where the card comes from; no colour here."""
     replace_text: Annotated[str | None, R(neutral=True)] = None
     """Only in an update: a grey button with this text."""
@@ -280,7 +280,7 @@ class MultipleCard(AppCard):
     """Required, 1 to 3 entries (42047)."""
     submit_button: Annotated[SubmitButton | None, R(required=True, code=42046)] = None
     """Required (42046), except in an update."""
-    source: PlainSource | None = None
+    source: PlainCardSource | None = None
     """Where the card comes from; no colour here."""
     replace_text: Annotated[str | None, R(neutral=True)] = None
     """Only in an update: a grey button with this text."""
@@ -313,7 +313,7 @@ UPDATED_CARDS: Mapping[str, tuple[Row, ...]] = {
 
 def card_rows(kind: str, card: Mapping[str, Any]) -> tuple[Row, ...]:
     """The rows of a card, by its card_type; an update's differ from a send's."""
-    rows = UPDATED_CARDS if kind == Kind.UPDATE_CARD else CARDS
+    rows = UPDATED_CARDS if kind == JobKind.UPDATE_CARD else CARDS
     return rows.get(str(card.get("card_type")), ())
 
 

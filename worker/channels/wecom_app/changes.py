@@ -20,7 +20,7 @@ from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import INTERACTIVE, AppCard, calls_back, card_of
 from worker.channels.wecom_app.messages import OfApp
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft, JobKind
 
 CHATID = r"[0-9A-Za-z]{1,32}"
 """The vendor compares it exactly; 86001 when it is another."""
@@ -66,8 +66,8 @@ class ChangeChat(VendorMessage):
 
 
 CHAT_ROWS: Mapping[str, tuple[Row, ...]] = {
-    Kind.CREATE_CHAT: rows_of(CreateChat),
-    Kind.CHANGE_CHAT: rows_of(ChangeChat),
+    JobKind.CREATE_CHAT: rows_of(CreateChat),
+    JobKind.CHANGE_CHAT: rows_of(ChangeChat),
 }
 """By the kind of job."""
 MEMBER_LISTS = ("userlist", "add_user_list", "del_user_list")
@@ -126,7 +126,7 @@ def chat_problems(draft: Draft) -> Iterator[Problem]:
     yield from rules.problems("chat", body, CHAT_ROWS[draft.kind])
     for name in (*MEMBER_LISTS, "owner"):
         yield from _unfit_ids(name, body.get(name))
-    if draft.kind == Kind.CHANGE_CHAT and not body.keys() - {"chatid"}:
+    if draft.kind == JobKind.CHANGE_CHAT and not body.keys() - {"chatid"}:
         yield Problem("chat", "nothing is to be changed", "give name, owner, add_user_list or del_user_list")
 
 

@@ -41,14 +41,14 @@ from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
-from worker.domain.job import Kind, Part, RepeatRule
+from worker.domain.job import JobKind, Part, RepeatRule
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Refusal, Rejected, Verdict, unknown_code
 
-KINDS: Mapping[str, Kind] = {
-    "upload": Kind.UPLOAD,
-    "card_update": Kind.UPDATE_CARD,
-    "chat_create": Kind.CREATE_CHAT,
-    "chat_change": Kind.CHANGE_CHAT,
+KINDS: Mapping[str, JobKind] = {
+    "upload": JobKind.UPLOAD,
+    "card_update": JobKind.UPDATE_CARD,
+    "chat_create": JobKind.CREATE_CHAT,
+    "chat_change": JobKind.CHANGE_CHAT,
 }
 """Documents of messages that are no sends, by their type."""
 HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
@@ -77,7 +77,7 @@ class WecomApp(CorpChannel):
         "": ("Text",),
     }
     unused_options: Mapping[str, frozenset[str]] = {
-        Kind.SEND_CHAT: frozenset({"duplicate_check", "duplicate_check_interval"})
+        JobKind.SEND_CHAT: frozenset({"duplicate_check", "duplicate_check_interval"})
     }
     recall_window_s = 86_400
     """A message can be recalled within 24 h (page 94867)."""
@@ -107,14 +107,14 @@ class WecomApp(CorpChannel):
         return To(ids)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
-        found = KINDS.get(str(document.get("type")), Kind.SEND)
-        return Kind.SEND_CHAT if found is Kind.SEND and to.chats else found
+        found = KINDS.get(str(document.get("type")), JobKind.SEND)
+        return JobKind.SEND_CHAT if found is JobKind.SEND and to.chats else found
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
-        if target_kind == Kind.SEND_CHAT:
+        if target_kind == JobKind.SEND_CHAT:
             text = "the vendor gives no msgid and no response_code for a message to a group chat"
             return Problem("job_id", text, "send a correction; it can be neither recalled nor updated")
-        if target_kind != Kind.SEND:
+        if target_kind != JobKind.SEND:
             return Problem("job_id", f"is not a send but {target_kind}", "name the job that sent the message")
         if kind not in self.kinds:
             return Problem("kind", f"this channel has no {kind}", f"use one of {', '.join(sorted(self.kinds))}")

@@ -37,7 +37,7 @@ from worker.channels.wecom_app.messages import CLASSES, ENVELOPE_FIELDS, ID_PATT
 from worker.channels.wecom_app.targets import call_count
 from worker.domain.account import Account
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft, JobKind
 
 NO_YES = (0, 1)
 _ROWS: Mapping[str, tuple[Row, ...]] = {msgtype: rows_of(message) for msgtype, message in CLASSES.items()}
@@ -87,7 +87,7 @@ NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
 
 def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
     """Returns the rows of a simple type, or none for a type we do not model."""
-    if kind == Kind.SEND_CHAT:
+    if kind == JobKind.SEND_CHAT:
         return CHAT_BODIES.get(msgtype, ())
     if msgtype == "textcard" and account.settings.get("textcard_unit") == "characters":
         return TEXTCARD_BY_CHARACTERS
@@ -97,7 +97,7 @@ def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
 def _type_problems(draft: Draft) -> Iterator[Problem]:
     msgtype = str(draft.message.get("type"))
     yield from type_problems(draft, "msgtype", NOT_SENT, "use the job kind made for it", 40008)
-    if draft.kind == Kind.SEND_CHAT and msgtype in ENVELOPE.keys() - CHAT_BODIES.keys():
+    if draft.kind == JobKind.SEND_CHAT and msgtype in ENVELOPE.keys() - CHAT_BODIES.keys():
         allowed = ", ".join(CHAT_BODIES)
         yield Problem("msgtype", f"app group chats do not take {msgtype} (vendor code 40008)", f"use one of {allowed}")
 
@@ -139,7 +139,7 @@ def _card_type_problems(card: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _envelope_problems(draft: Draft, msgtype: str, body: Mapping[str, Any]) -> Iterator[Problem]:
     """Checks `safe` and `enable_id_trans` for the types whose list of options is published."""
-    listed = (CHAT_ENVELOPE if draft.kind == Kind.SEND_CHAT else ENVELOPE).get(msgtype)
+    listed = (CHAT_ENVELOPE if draft.kind == JobKind.SEND_CHAT else ENVELOPE).get(msgtype)
     if listed is None:
         return
     for name in ENVELOPE_FIELDS:
@@ -215,11 +215,11 @@ _SEND = (
     _protection_problems,
 )
 CHECKS: Checks = {
-    Kind.SEND: (*_SEND, plugin_problems, targets.send_problems),
-    Kind.SEND_CHAT: (*_SEND, _mention_problems, targets.chat_problems),
-    Kind.RECALL: (no_targets,),
-    Kind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
-    Kind.UPDATE_CARD: (
+    JobKind.SEND: (*_SEND, plugin_problems, targets.send_problems),
+    JobKind.SEND_CHAT: (*_SEND, _mention_problems, targets.chat_problems),
+    JobKind.RECALL: (no_targets,),
+    JobKind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
+    JobKind.UPDATE_CARD: (
         _agentid_problems,
         changes.form_problems,
         _new_card_problems,
@@ -228,15 +228,15 @@ CHECKS: Checks = {
         changes.original_problems,
         targets.update_problems,
     ),
-    Kind.CREATE_CHAT: (changes.chat_problems, no_targets),
-    Kind.CHANGE_CHAT: (changes.chat_problems, no_targets),
+    JobKind.CREATE_CHAT: (changes.chat_problems, no_targets),
+    JobKind.CHANGE_CHAT: (changes.chat_problems, no_targets),
 }
 """The checks of each kind of job."""
 
 
 def warnings(draft: Draft) -> list[str]:
     """Returns a sentence for each thing worth a warning."""
-    if draft.kind == Kind.UPDATE_CARD:
+    if draft.kind == JobKind.UPDATE_CARD:
         card = card_of(draft.message)
         return [] if card is None else rules.cautions("template_card", card, card_rows(draft.kind, card))
     if draft.kind not in SENDS:
@@ -264,7 +264,7 @@ def _plugin(draft: Draft) -> Iterator[str]:
     """If the app always opens its home page in the WeChat plugin, members there see only a pointer."""
     opens_home = draft.account.settings.get("wechat_plugin_home") is True
     msgtype = draft.message["type"]
-    if opens_home and draft.kind == Kind.SEND and msgtype != "text":  # what is not shown at all is refused
+    if opens_home and draft.kind == JobKind.SEND and msgtype != "text":  # what is not shown at all is refused
         yield f"{msgtype}: members in the WeChat plugin see a pointer to it only"
 
 
@@ -272,7 +272,7 @@ def _ids(draft: Draft) -> Iterator[str]:
     """Finds texts that look like an id to translate, in a message that does not ask for translation."""
     msgtype = draft.message["type"]
     listed = ENVELOPE.get(msgtype, {})
-    if draft.kind != Kind.SEND or "enable_id_trans" not in listed or draft.message["body"].get("enable_id_trans"):
+    if draft.kind != JobKind.SEND or "enable_id_trans" not in listed or draft.message["body"].get("enable_id_trans"):
         return
     for content in contents(draft.message):
         for row in _translated(_rows(draft, content)):

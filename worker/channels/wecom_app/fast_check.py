@@ -19,7 +19,7 @@ from worker.channels.wecom.names import USERID
 from worker.channels.wecom_app.check import BODIES
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.recipient import Recipients
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft, JobKind
 
 _USER = re.compile(f"(?!all$){USERID.pattern}", re.IGNORECASE | re.ASCII)
 _NO_LIMIT = 2**31
@@ -43,7 +43,7 @@ def is_plain(draft: Draft) -> bool:
     """Returns True if nothing can be wrong with this send, and nothing is worth a warning."""
     message, account = draft.message, draft.account
     msgtype, body, options = message.get("type"), message.get("body"), message.get("options")
-    if draft.kind != Kind.SEND or len(message) != 3 or account.settings.get("wechat_plugin_home"):
+    if draft.kind != JobKind.SEND or len(message) != 3 or account.settings.get("wechat_plugin_home"):
         return False
     if type(msgtype) is not str or type(body) is not dict or type(options) is not dict:
         return False

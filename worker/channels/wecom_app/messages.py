@@ -19,7 +19,7 @@ from worker.channels import typed
 from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
 from worker.channels.wecom.markdown import MARKDOWN
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 
 __all__ = [
     "FileMessage",
@@ -354,7 +354,7 @@ OURS = frozenset(
     {"touser", "toparty", "totag", "chatid", "agentid", "msgtype", "enable_duplicate_check", "duplicate_check_interval"}
 )
 """Envelope fields that only the worker sets."""
-SENDS = frozenset({Kind.SEND.value, Kind.SEND_CHAT.value})
+SENDS = frozenset({JobKind.SEND.value, JobKind.SEND_CHAT.value})
 
 DUPLICATE_WINDOW_S = 14400
 INTERVAL = (1, DUPLICATE_WINDOW_S)

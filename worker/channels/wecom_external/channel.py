@@ -38,7 +38,7 @@ from worker.domain.call import Access, Reply, Request
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Customers, Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Kind, Part, RepeatRule
+from worker.domain.job import JobKind, Part, RepeatRule
 from worker.domain.outcome import (
     Accepted,
     CallReceipt,
@@ -83,7 +83,7 @@ class WecomExternal(CorpChannel):
 
     name = "wecom_external"
     kinds = frozenset(PATHS)
-    sends = frozenset({Kind.SEND.value})
+    sends = frozenset({JobKind.SEND.value})
     account_keys = CORP_KEYS  # agentid is not read, and stands in accounts that were copied from the app's
     profile: Mapping[str, Limit] = {limit.name: limit for limit in (*CORP, *UPLOAD_IMAGE, *_REMIND, *IP)}
     bodies = messages
@@ -109,29 +109,29 @@ class WecomExternal(CorpChannel):
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         found = str(document.get("type"))
-        return found if found in NO_SENDS else Kind.SEND.value
+        return found if found in NO_SENDS else JobKind.SEND.value
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
-        if kind == Kind.UPDATE_CARD:
+        if kind == JobKind.UPDATE_CARD:
             return Problem("update_card", "customers are sent no cards", "cancel the group send and make a new one")
         if kind not in FOLLOW_UPS:
             return Problem("kind", f"this channel has no {kind}", f"use one of {', '.join(sorted(FOLLOW_UPS))}")
-        if target_kind != Kind.SEND:
+        if target_kind != JobKind.SEND:
             return Problem("job_id", f"is not a send but {target_kind}", "name the job that made the group send")
         return None
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
         """Returns `send/single` or `send/group`, `upload/<upload type>`, or the kind."""
-        if kind == Kind.SEND:
+        if kind == JobKind.SEND:
             return f"send/{targets.audience_in(spec).chat_type}"
-        return upload_lane(message) if kind == Kind.UPLOAD else kind
+        return upload_lane(message) if kind == JobKind.UPLOAD else kind
 
     def fit(self, kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
         """Truncates texts if `overflow` asks for it. Nothing is split.
 
         Every piece would be a task of its own that a member has to confirm, and would use up a customer's cap.
         """
-        return overflows.fit(document, "", BODY if kind == Kind.SEND else (), overflow, None)
+        return overflows.fit(document, "", BODY if kind == JobKind.SEND else (), overflow, None)
 
     # -- the attempt ---------------------------------------------------------------------------------------------------
 

@@ -16,12 +16,12 @@ from worker.channels.wecom import upload
 from worker.channels.wecom_external import targets
 from worker.channels.wecom_external.messages import ATTACHMENTS, BODY, OURS
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft, JobKind
 
 
 def warnings(draft: Draft) -> list[str]:
     """Returns what is allowed in a campaign but worth a warning."""
-    if draft.kind != Kind.SEND:
+    if draft.kind != JobKind.SEND:
         return []
     return [*_cautions(draft), *targets.warnings(draft)]
 
@@ -76,9 +76,9 @@ def _cautions(draft: Draft) -> Iterator[str]:
 
 
 CHECKS: Checks = {
-    Kind.SEND: (_body_problems, _attached_problems, targets.send_problems),
-    Kind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
-    Kind.RECALL: (no_targets,),
+    JobKind.SEND: (_body_problems, _attached_problems, targets.send_problems),
+    JobKind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
+    JobKind.RECALL: (no_targets,),
     "remind": (no_targets,),
     "track": (no_targets,),
 }

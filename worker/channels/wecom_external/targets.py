@@ -14,7 +14,7 @@ from worker.channels.checking.targets import malformed, other_recipients
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft, JobKind
 
 # Ids of customers begin with wo or wm, of groups with wr, in all that were seen; no page promises it.
 EXTERNAL_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
@@ -139,7 +139,7 @@ def _choice_problems(draft: Draft, audience: Audience) -> Iterator[Problem]:
 
 def split(draft: Draft) -> list[dict[str, Any]]:
     """Returns one spec per call. Other kinds are one part (the resolver may add more)."""
-    if draft.kind != Kind.SEND:
+    if draft.kind != JobKind.SEND:
         return [{}]
     to = draft.recipients
     audience = audience_of(to)

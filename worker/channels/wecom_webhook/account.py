@@ -12,7 +12,7 @@ from worker.channels.wecom.callback import secret_problems
 from worker.channels.wecom_webhook.messages import UNADDRESSED
 from worker.domain.account import Account
 from worker.domain.errors import Problem
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 
 ROBOT, PUSH = "robot", "push"
 EDITIONS = (ROBOT, PUSH)
@@ -43,7 +43,7 @@ def is_member(chat_id: str) -> bool:
 
 def chat_lane(chat_id: str) -> str:
     """Returns the lane of everything that goes to one chat. A member's userid may come in any case."""
-    return f"{Kind.SEND.value}/chat/{chat_id.lower()}"
+    return f"{JobKind.SEND.value}/chat/{chat_id.lower()}"
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:

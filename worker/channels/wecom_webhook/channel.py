@@ -41,7 +41,7 @@ from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 from worker.domain.content.recipient import Chats, Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Kind, Part, RepeatRule
+from worker.domain.job import Draft, JobKind, Part, RepeatRule
 from worker.domain.outcome import (
     Accepted,
     CallReceipt,
@@ -80,8 +80,8 @@ class WecomWebhook(Channel):
     """WeCom webhooks (企业微信 群机器人, 消息推送): send and upload. What was posted cannot be reached again."""
 
     name = "wecom_webhook"
-    kinds = frozenset({Kind.SEND.value, Kind.UPLOAD.value})
-    sends = frozenset({Kind.SEND.value})
+    kinds = frozenset({JobKind.SEND.value, JobKind.UPLOAD.value})
+    sends = frozenset({JobKind.SEND.value})
     calls_with_secret = True
     account_keys = keys.KEYS
     profile: Mapping[str, Limit] = {limit.name: limit for limit in _PUBLISHED}
@@ -114,7 +114,7 @@ class WecomWebhook(Channel):
     # -- a new job -----------------------------------------------------------------------------------------------------
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
-        return Kind.UPLOAD if document.get("type") == "upload" else Kind.SEND
+        return JobKind.UPLOAD if document.get("type") == "upload" else JobKind.SEND
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """See `Channel.follow_up_problem`: the vendor's answer to a send is errcode and errmsg, and nothing else."""
@@ -123,7 +123,7 @@ class WecomWebhook(Channel):
 
     def fit(self, kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
         msgtype, content = str(document.get("type")), content_of(document)
-        if kind != Kind.SEND or content is None:
+        if kind != JobKind.SEND or content is None:
             return dict(document), []
         split_field = SPLIT_FIELD if msgtype in SPLIT_TYPES else None
         rows = check.body_rows(account, msgtype, content)
@@ -131,7 +131,7 @@ class WecomWebhook(Channel):
 
     def split(self, draft: Draft) -> list[dict[str, Any]]:
         """Returns one spec per call: every piece to the first chat, in reading order, then to the next."""
-        if draft.kind != Kind.SEND:
+        if draft.kind != JobKind.SEND:
             return [{}]
         places: list[dict[str, Any]] = [{"chats": [chat]} for chat in draft.recipients.chats]
         places = places or [draft.recipients.to_json()]
@@ -150,7 +150,7 @@ class WecomWebhook(Channel):
         That is a chat's own lane (message push), the lane of broadcasts, or the key's (group robot). Uploads have their
         own lane, and another one if a file has to be fetched first.
         """
-        if kind == Kind.UPLOAD:
+        if kind == JobKind.UPLOAD:
             return upload_lane(message)
         if spec.get("chats"):
             return chat_lane(spec["chats"][0])
@@ -160,7 +160,7 @@ class WecomWebhook(Channel):
 
     def limits(self, part: Part, account: Account) -> list[Charge]:
         """Returns what this call costs. An upload's cost is not published."""
-        if part.kind != Kind.SEND:
+        if part.kind != JobKind.SEND:
             return []
         if edition(account) == ROBOT:
             charges = [Charge(limit, account.name) for limit in _ROBOT]
@@ -190,12 +190,12 @@ class WecomWebhook(Channel):
 
         The message has no key of ours, and it cannot be looked up afterwards.
         """
-        return (RepeatRule.HARMLESS if kind == Kind.UPLOAD else RepeatRule.HOLD), 0
+        return (RepeatRule.HARMLESS if kind == JobKind.UPLOAD else RepeatRule.HOLD), 0
 
     def request(self, part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
         """Builds the call of a part. There is no duplicate check to turn on."""
         key = access.secret or ""
-        if part.kind == Kind.UPLOAD:
+        if part.kind == JobKind.UPLOAD:
             # 文件上传接口
             return upload.call(part, account, UPLOAD, {"key": key, "type": file_of(part)["upload_type"]})
         body = json_bytes(_body(part, account, _picture))
@@ -204,19 +204,19 @@ class WecomWebhook(Channel):
 
     def body_hash(self, part: Part, account: Account) -> str:
         """Returns the SHA-256 (hex) of the account and the body. A picture's hash stands for its bytes."""
-        if part.kind == Kind.UPLOAD:
+        if part.kind == JobKind.UPLOAD:
             return upload.body_hash(part, account)
         return digest(account.name, json_bytes(_body(part, account, _hash_of_picture)))
 
     def outcome(self, part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
         """Returns the meaning of an answer, with what may be kept of it. The key is never kept."""
-        answer = read(reply, "media_id" if part.kind == Kind.UPLOAD else None)
+        answer = read(reply, "media_id" if part.kind == JobKind.UPLOAD else None)
         if answer is None:
             return Verdict(no_vendor(reply))
         if access.secret:
             answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
         found = _accepted(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
-        return verdict(part, answer, found, UPLOADED if part.kind == Kind.UPLOAD else POSTED, ERRCODES)
+        return verdict(part, answer, found, UPLOADED if part.kind == JobKind.UPLOAD else POSTED, ERRCODES)
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -302,7 +302,7 @@ UPLOADED = Page("99110", upload.PAGE.fields, "media_id")
 
 
 def _accepted(part: Part, answer: Answer) -> Outcome:
-    if part.kind == Kind.UPLOAD:
+    if part.kind == JobKind.UPLOAD:
         return Accepted(upload.receipt(part, answer))
     return Accepted(CallReceipt(warning="; ".join(warns(answer)) or None, from_repeat=part.in_doubt))
 

@@ -47,7 +47,7 @@ from worker.domain.account import Account
 from worker.domain.content.message import INLINE
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft, JobKind
 
 ONLY_PUSH = 'only message push has it (edition = "push")'
 BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
@@ -275,7 +275,7 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
 
 
 CHECKS: Checks = {
-    Kind.SEND: (
+    JobKind.SEND: (
         _type_problems,
         _body_problems,
         _card_problems,
@@ -285,7 +285,7 @@ CHECKS: Checks = {
         _place_problems,
         _mention_problems,
     ),
-    Kind.UPLOAD: (_upload_problems, no_targets),
+    JobKind.UPLOAD: (_upload_problems, no_targets),
 }
 """The checks of each kind of job."""
 
@@ -294,7 +294,7 @@ _ALL = re.compile(r"<@all>", re.IGNORECASE)
 
 def warnings(draft: Draft) -> list[str]:
     """Returns a sentence for each thing worth a warning."""
-    if draft.kind != Kind.SEND:
+    if draft.kind != JobKind.SEND:
         return []
     return [*_content_cautions(draft), *_markdown_cautions(draft), *_action_cautions(draft), *_place_cautions(draft)]
 

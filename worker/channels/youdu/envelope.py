@@ -20,7 +20,7 @@ from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.outcome import Outcome, Rejected, Scope, Unknown, Wait
 
 ERRCODES = Catalogue(ErrcodeFile("youdu"))
@@ -77,10 +77,10 @@ def no_vendor(reply: Reply, kind: str) -> Outcome:
     A second upload does no harm, so an upload waits or is rejected as the answer says.
     """
     status, delay = reply.status, retry_after(reply) or (BUSY_S if reply.status in (TOO_MANY, UNAVAILABLE) else 0.0)
-    if kind == Kind.UPLOAD and delay:
+    if kind == JobKind.UPLOAD and delay:
         return Wait(Scope.LANE, delay, f"http_{status} without the server's JSON")
     if status == TOO_LARGE:
-        return Rejected(PROXY_LIMIT) if kind == Kind.UPLOAD else Unknown(PROXY_LIMIT, delay=delay)
+        return Rejected(PROXY_LIMIT) if kind == JobKind.UPLOAD else Unknown(PROXY_LIMIT, delay=delay)
     if (remedy := wrong_place(status)) is not None:
         return Unknown(f"http_{status}: {remedy}", delay=delay)
     return Unknown(f"http_{status} without the server's JSON", delay=delay)

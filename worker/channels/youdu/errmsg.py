@@ -156,7 +156,7 @@ def _accepted(part: Part, refusals: tuple[Refusal, ...], warning: str | None = N
 
 def _open(reason: str, refusals: tuple[Refusal, ...]) -> Unknown:
     """Returns Unknown: it is not known who got it, so a person or the setting has to decide."""
-    told = f"{reason}: {len(refusals)} named, the others undetermined; {SETTING}"
+    told = f"{reason}: {len(refusals)} named, the others unknown; {SETTING}"
     return Unknown(told, refusals, held=True)
 
 

@@ -1,4 +1,4 @@
-"""`worker inbound` and `worker events`: list the vendors' callbacks, and the events for the application's hooks."""
+"""`worker inbound` and `worker hooks`: list the vendors' callbacks, and the events for the application's hooks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _chat_row(chat: Mapping[str, Any]) -> tuple[str, ...]:
 def inbound(
     account: Account = None,
     event: Annotated[
-        str | None, typer.Option(help="Only these, such as subscribe, or message: for all messages.")
+        str | None, typer.Option("--type", help="Only these, such as subscribe, or message: for all messages.")
     ] = None,
     chats: Annotated[
         bool, typer.Option("--chats", help="The chats that they named, to which a webhook's message can be sent.")
@@ -58,7 +58,7 @@ def inbound(
 ) -> bool:
     """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
     if chats and event is not None:
-        raise typer.BadParameter(translate("--chats lists chats: give no --event"))
+        raise typer.BadParameter(translate("--chats lists chats: give no --type"))
     if gone and not chats:
         raise typer.BadParameter(translate("--gone needs --chats"))
     if chats:
@@ -80,7 +80,7 @@ def inbound(
     ]
     columns = ("at", "account", "event", "person", "card")
     print_table(callbacks, columns, _inbound_row, "no callbacks; `worker receiver` receives them", as_json=as_json)
-    return print_problems([] if is_known else [f"no callback that is stored has --event {event}"])
+    return print_problems([] if is_known else [f"no callback that is stored has --type {event}"])
 
 
 def _inbound_row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def _inbound_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 @app.command()
 @by_person()
-def events(
+def hooks(
     person: Person,
     state: Annotated[str | None, typer.Option(help="waiting, running, done, parked, ignored")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,

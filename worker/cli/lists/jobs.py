@@ -31,9 +31,8 @@ app = Commands()
 @with_filter(*CALL_TIMES)
 def jobs(
     options: dict[str, Any],
-    before: Annotated[str | None, typer.Option(metavar="ID", help="The next page: only jobs older than this.")] = None,
-    after: Annotated[
-        str | None, typer.Option(metavar="ID", help="The next page with --oldest-first: only jobs newer than this.")
+    page_after: Annotated[
+        str | None, typer.Option(metavar="ID", help="The next page: only jobs that the list has after this one.")
     ] = None,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="The oldest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
@@ -48,22 +47,21 @@ def jobs(
 ) -> bool:
     """Lists jobs, newest first: all of them, or those of a filter."""
     if counts:
-        if all_pages or before or after or held:
-            raise typer.BadParameter(translate("--counts has no pages: give no --all, --before, --after or --held"))
+        if all_pages or page_after or held:
+            raise typer.BadParameter(translate("--counts has no pages: give no --all, --page-after or --held"))
         return _print_counts(options, as_json=as_json)
-    for name, cursor in (("before", before), ("after", after)):
-        if cursor is not None and not re.fullmatch("[0-9a-f]{32}", id_of(cursor)):
-            raise CheckFailed([Problem(name, "is not the id of a job", "give the one that the last page says")])
+    if page_after is not None and not re.fullmatch("[0-9a-f]{32}", id_of(page_after)):
+        raise CheckFailed([Problem("page_after", "is not the id of a job", "give the one that the last page says")])
     # A list may be of all jobs, so a state without a filter is allowed.
     state = state_by_name(JobState, options.pop("state", None))
     job_filter = JobFilter(**options) if options else None
     search: dict[str, Any] = {"state": state, "held": held or None, "oldest_first": oldest_first}
     if all_pages:
-        return _print_all(job_filter, search, {"before": before, "after": after}, as_json=as_json)
+        return _print_all(job_filter, search, page_after, as_json=as_json)
     with open_database() as database:
-        page, rows = _page(database, job_filter, **search, before=before, after=after, limit=limit)
+        page, rows = _page(database, job_filter, **search, page_after=page_after, limit=limit)
         # A page behind the last one is empty, too.
-        problems = unmatched_names(database, job_filter, is_empty=not (rows or before or after))
+        problems = unmatched_names(database, job_filter, is_empty=not (rows or page_after))
     if as_json:
         echo(json.dumps({**to_json(page), "jobs": [*map(_job_json, rows)]}, ensure_ascii=False))
     else:
@@ -73,9 +71,9 @@ def jobs(
     if page.leaves_fresh_out:
         echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if page.is_cut_short:
-        option, cursor = ("--after", page.after) if oldest_first else ("--before", page.before)
         echo_error(
-            f"one run reads only so many jobs, and there are more; go on with {option} {cursor}, or narrow the filter"
+            "one run reads only so many jobs, and there are more;"
+            f" go on with --page-after {page.page_after}, or narrow the filter"
         )
     return print_problems(problems)
 
@@ -84,14 +82,14 @@ PAGE = 1_000
 
 
 def _print_all(
-    job_filter: JobFilter | None, search: Mapping[str, Any], cursors: Mapping[str, str | None], *, as_json: bool
+    job_filter: JobFilter | None, search: Mapping[str, Any], page_after: str | None, *, as_json: bool
 ) -> bool:
     """Prints all jobs of a filter from the cursor on, page by page; as JSON one object on each line."""
-    is_whole = not any(cursors.values())
+    is_whole = page_after is None
     count, table = 0, TextTable(*COLUMNS)
     with open_database() as database:
         while True:
-            page, rows = _page(database, job_filter, **search, limit=PAGE, **cursors)
+            page, rows = _page(database, job_filter, **search, limit=PAGE, page_after=page_after)
             if page.leaves_fresh_out:
                 problem = "too many jobs are open or wait to be indexed, so not all of them can be listed"
                 raise WorkerError(problem)
@@ -100,8 +98,8 @@ def _print_all(
                     echo(json.dumps(_job_json(job), ensure_ascii=False))
             else:
                 table.print([_row(job) for job in rows])
-            count, cursors = count + len(rows), {"before": page.before, "after": page.after}
-            if not any(cursors.values()):
+            count, page_after = count + len(rows), page.page_after
+            if page_after is None:
                 echo_error(plural(count, "job"))
                 return print_problems(unmatched_names(database, job_filter, is_empty=is_whole and not count))
 

@@ -25,7 +25,7 @@ app = Commands()
 @app.command()
 def lanes(
     account: Account = None,
-    events: Annotated[bool, typer.Option("--events", help="What happened to them, newest first.")] = False,
+    events: Annotated[bool, typer.Option("--history", help="What happened to them, newest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 50,
     as_json: Json = False,
 ) -> None:

@@ -60,12 +60,12 @@ class Bar:
 def accounts(request: ConsoleRequest) -> View:
     """Shows the list of accounts, page by page, by name or with the unhealthiest first."""
     site, search = request.site, request.query.get("name", "").strip()
-    after, is_worst_first = request.query.get("after", ""), request.query.get("order") == WORST
+    after, is_worst_first = request.query.get("page_after", ""), request.query.get("order") == WORST
     names = [name for name in site.accounts.names() if search in name]
     database = site.database
     with request.reading() as connection:
         pauses, standing = lane_list(connection, database.now)
-    paused = {pause.account for pause in pauses if pause.holds_lanes()}
+    paused = {pause.account for pause in pauses if pause.covers_lanes()}
     by_account: dict[str, list[LaneReport]] = {}
     for report in standing:
         by_account.setdefault(report.account, []).append(redaction.redact(request.viewer, report.account, report))
@@ -86,7 +86,7 @@ def accounts(request: ConsoleRequest) -> View:
         lines=lines,
         search=search,
         all=len(names),
-        after=lines[-1].name if len(matching) > ON_A_PAGE else None,
+        page_after=lines[-1].name if len(matching) > ON_A_PAGE else None,
         order=WORST if is_worst_first else None,
         tones=TONES,
     )

@@ -32,10 +32,12 @@ def audit(request: ConsoleRequest) -> View:
     with_views = request.query.get("views") == "yes"
     with request.reading() as connection:
         without = None if with_views else VIEW_ACTION
-        rows = list_audit(connection, limit=ON_A_PAGE + 1, before=request.query.get("before"), without=without)
+        rows = list_audit(connection, limit=ON_A_PAGE + 1, page_after=request.query.get("page_after"), without=without)
     entries = [_in_zone(request, redaction.redact(request.viewer, None, row)) for row in rows]
-    before = rows[ON_A_PAGE - 1].id if len(rows) > ON_A_PAGE else None
-    return View.of("audit.html", request.term("audit.title"), entries=entries, before=before, with_views=with_views)
+    page_after = rows[ON_A_PAGE - 1].id if len(rows) > ON_A_PAGE else None
+    return View.of(
+        "audit.html", request.term("audit.title"), entries=entries, page_after=page_after, with_views=with_views
+    )
 
 
 def entry(request: ConsoleRequest) -> View:

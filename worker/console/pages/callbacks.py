@@ -24,7 +24,7 @@ def inbound(request: ConsoleRequest) -> View:
     """Shows the list of callbacks, newest first. Each has a page of its own for its content."""
     account, event = request.query.get("account") or None, request.query.get("event", "").strip() or None
     with request.reading() as connection:
-        before = request.query.get("before")
+        before = request.query.get("page_after")
         page = inbound_page(connection, account=account, event=event, before=before, limit=ON_A_PAGE)
         problems = find_receiver_problem(connection, request.site.database.now, request.site.accounts)
     return View.of(
@@ -55,12 +55,12 @@ def events(request: ConsoleRequest) -> View:
     labels = {state.label: state for state in EventState}
     state = labels.get(request.query.get("state", "parked"))
     with request.reading() as connection:
-        rows = list_events(connection, state=state, limit=ON_A_PAGE + 1, before=request.query.get("before"))
+        rows = list_events(connection, state=state, limit=ON_A_PAGE + 1, before=request.query.get("page_after"))
     return View.of(
         "events.html",
         request.term("events.title"),
         rows=[_event(request, row) for row in rows],
-        before=rows[ON_A_PAGE - 1]["id"] if len(rows) > ON_A_PAGE else None,
+        page_after=rows[ON_A_PAGE - 1]["id"] if len(rows) > ON_A_PAGE else None,
         state="all" if state is None else state.label,
         states=[*labels, "all"],
     )

@@ -95,14 +95,16 @@ def _texts(request: ConsoleRequest, search: JobSearch, table: Table) -> Iterator
     text, left, cursor, note = table.head([*COLUMNS, "message"] if with_texts else COLUMNS), MAX_JOBS, None, ""
     while True:
         with request.reading() as connection:
-            page = find_jobs(connection, search.job_filter, state=search.state, before=cursor, limit=min(PAGE, left))
+            page = find_jobs(
+                connection, search.job_filter, state=search.state, page_after=cursor, limit=min(PAGE, left)
+            )
         for lot in batched_by_size(page.jobs, lambda job: max(1, job.asked), LOT):
             for row in _rows(request, lot, with_texts=with_texts):
                 text += table.line(row)
                 if len(text) > PIECE:
                     yield text
                     text = ""
-        left, cursor = left - len(page.jobs), page.before
+        left, cursor = left - len(page.jobs), page.page_after
         note = request.term("jobs.fresh_out") if page.leaves_fresh_out else note
         if cursor is None or not left:
             break

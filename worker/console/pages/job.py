@@ -15,11 +15,11 @@ from worker.console.viewer import may_read_names, may_read_texts
 from worker.control.job_status import read_job_status
 from worker.domain.account import Account
 from worker.domain.errors import JobNotFound
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.outbox.control.cancels import job_sizes
 from worker.reporting.campaign import LISTS, campaign
 from worker.reporting.job_list import with_contents
-from worker.reporting.report import Failure, JobReport, failures
+from worker.reporting.report import JobReport, RecipientFailure, failures
 from worker.reporting.why import Why, why
 
 PARTS = 50
@@ -90,7 +90,7 @@ def part(request: ConsoleRequest) -> View:
     if not report.job.parts:
         raise NotFound
     id, account = report.job.parts[0].id, report.job.account
-    refused = list[Failure]()
+    refused = list[RecipientFailure]()
     reads = may_read_names(request.viewer, account)
     if reads:
         with request.reading() as connection:
@@ -121,9 +121,9 @@ def _why(request: ConsoleRequest, numbers: range) -> tuple[Why, int]:
     return redaction.redact(request.viewer, report.job.account, report), sum(counts.parts for counts in parts.values())
 
 
-def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
+def _failures(connection: Connection, job_id: str, part: str) -> list[RecipientFailure]:
     # Sorts before every failure of the part.
-    before = Failure(part, "", "", "", 0, datetime.fromtimestamp(0, UTC))
+    before = RecipientFailure(part, "", "", "", 0, datetime.fromtimestamp(0, UTC))
     return [
         failure for failure in failures(connection, job_id, after=before, limit=RECIPIENTS + 1) if failure.part == part
     ]
@@ -132,7 +132,7 @@ def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
 def _campaign(request: ConsoleRequest, job: JobReport) -> dict[str, Any] | None:
     """Returns the results of a group-send as counts, without customers' ids; None if the job is no group-send."""
     vendor = channel_if_there(job.channel)
-    if vendor is None or vendor.follow_up_problem(Kind.TRACK, job.kind) is not None:
+    if vendor is None or vendor.follow_up_problem(JobKind.TRACK, job.kind) is not None:
         return None
     with request.reading() as connection:
         report = campaign(connection, job.id)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -124,12 +123,19 @@ def jobs(request: ConsoleRequest) -> View:
     search, oldest_first = search_of(request, request.query), request.query.get("order") == OLDEST
     with_texts = request.query.get("texts") == "yes"
     page, rows, texts = JobPage((), None, False, False), list[JobRow](), dict[str, str]()
-    cursor_name, sorting = ("after", {"order": OLDEST}) if oldest_first else ("before", {})
-    paging: dict[str, Any] = {"oldest_first": oldest_first, cursor_name: request.query.get(cursor_name) or None}
+    sorting = {"order": OLDEST} if oldest_first else {}
+    page_after = request.query.get("page_after") or None
     if not search.problems:
         try:
             with request.reading() as connection:
-                page = find_jobs(connection, search.job_filter, state=search.state, limit=ON_A_PAGE, **paging)
+                page = find_jobs(
+                    connection,
+                    search.job_filter,
+                    state=search.state,
+                    page_after=page_after,
+                    oldest_first=oldest_first,
+                    limit=ON_A_PAGE,
+                )
                 rows = _rows(request, connection, page)
             if with_texts:
                 texts = job_texts(request, page.jobs, SHOWN_TEXT)
@@ -152,7 +158,7 @@ def jobs(request: ConsoleRequest) -> View:
         may_act=request.may_act(search.typed.get("account")),
         with_texts="yes" if with_texts else None,
         texts=texts,
-        texts_query={**search.typed, **sorting, cursor_name: paging[cursor_name], "texts": "yes"},
+        texts_query={**search.typed, **sorting, "page_after": page_after, "texts": "yes"},
         reads_texts=any(may_read_texts(request.viewer, row.job.account) for row in rows),
         reads_names=may_read_names(request.viewer, search.typed.get("account")),
     )
@@ -201,8 +207,8 @@ def doubts(request: ConsoleRequest) -> View:
     job_filter = JobFilter(account=account) if account else None
     list_jobs = partial(find_jobs, filter=job_filter, limit=ON_A_PAGE)
     with request.reading() as connection:
-        held = list_jobs(connection, held=True, before=query.get("before") or None)
-        settling = list_jobs(connection, held=False, before=query.get("settling_before") or None)
+        held = list_jobs(connection, held=True, page_after=query.get("page_after") or None)
+        settling = list_jobs(connection, held=False, page_after=query.get("settling_page_after") or None)
         held_rows, settling_rows = (_rows(request, connection, page) for page in (held, settling))
         called = called_parts(connection)
     parts = Counter[CalledState]()
@@ -215,7 +221,7 @@ def doubts(request: ConsoleRequest) -> View:
         results=held,
         parts=parts[CalledState.HELD],
         settling_rows=settling_rows,
-        settling_before=settling.before,
+        settling_page_after=settling.page_after,
         settling_parts=parts[CalledState.SETTLING],
         account=account,
         accounts=request.site.accounts.names(),

@@ -37,7 +37,7 @@ def lanes(request: ConsoleRequest) -> View:
     database = site.database
     with request.reading() as connection:
         pauses, standing = lane_list(connection, database.now, account=account)
-        steps = list_lane_events(connection, account, EVENTS, request.query.get("before"))
+        steps = list_lane_events(connection, account, EVENTS, request.query.get("page_after"))
     return View.of(
         "lanes.html",
         request.term("lanes.title"),
@@ -49,7 +49,7 @@ def lanes(request: ConsoleRequest) -> View:
         tones=TONES,
         liftable=LIFTABLE,
         steps=[_step(request, row) for row in steps],
-        before=steps[-1]["id"] if len(steps) == EVENTS else None,
+        page_after=steps[-1]["id"] if len(steps) == EVENTS else None,
         may_act=request.may_act,
     )
 

@@ -36,15 +36,15 @@ TONES: Mapping[MailingStage, str] = {
     MailingStage.IN_FLIGHT: "busy",
     MailingStage.SENT: "good",
     MailingStage.REFUSED: "bad",
-    MailingStage.IN_DOUBT: "doubt",
+    MailingStage.UNKNOWN: "doubt",
     MailingStage.RECALLED: "gone",
     MailingStage.CORRECTED: "mixed",
-    MailingStage.NOT_SENT: "gone",
+    MailingStage.NEVER_SENT: "gone",
 }
 LISTED: Mapping[MailingStage, tuple[str, ...]] = {
     MailingStage.WAITING: ("open",),
     MailingStage.REFUSED: ("rejected", "exhausted"),
-    MailingStage.IN_DOUBT: ("unknown",),
+    MailingStage.UNKNOWN: ("unknown",),
 }
 """The `state` in the links from a stage to the lists of its jobs."""
 

@@ -19,7 +19,7 @@ from worker.console.page import ConsoleRequest, Forbidden, NotFound, StoredFile,
 from worker.console.pages.job import RECIPIENTS, number_in_path
 from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.stored import stored_object
 from worker.drawing import Channel, MessageView, draw
 from worker.drawing.files import kind_of, plain_name
@@ -110,10 +110,10 @@ def _drawn(
     if row["channel"] not in get_args(Channel):
         return None
     match row["kind"]:
-        case Kind.SEND:
+        case JobKind.SEND:
             kind, content = _content({**document, "body": _with_files(request, document.get("body"), files)})
             view = MessageView(channel=row["channel"], msgtype=kind, content=content)
-        case Kind.UPDATE_CARD:
+        case JobKind.UPDATE_CARD:
             view = _updated(row["channel"], _target(request, row), _with_files(request, document, files))
         case _:
             return None

@@ -21,7 +21,7 @@ from worker.reporting.lane_list import LaneReport
 from worker.reporting.next_step import NextStep
 from worker.reporting.problems import OpenProblem
 from worker.reporting.report import AttemptReport, JobReport, JobSummary, PartReport, Receipt
-from worker.reporting.timeline import Event
+from worker.reporting.timeline import TimelineEvent
 from worker.reporting.wait import PartWait
 from worker.reporting.why import Why
 
@@ -38,7 +38,7 @@ WITHHELD: Mapping[type, Mapping[str, Any]] = {
     PartWait: {"text": "", "commands": ()},
     Why: {"refused": ()},
     NextStep: {"text": "", "command": None},
-    Event: {"detail": "", "person": None},
+    TimelineEvent: {"detail": "", "person": None},
     LaneReport: dict.fromkeys(("reason", "remedy", "hint")),
     OpenProblem: {"text": "", "remedy": ""},
     AuditEntry: {"why": "", "arguments": {}},

@@ -1,4 +1,4 @@
-"""The runbooks, as the documents have them, so that whoever is woken can read what to do where the problem is shown."""
+"""The runbooks, as the documents have them: an operator reads what to do where the problem is shown."""
 
 from __future__ import annotations
 

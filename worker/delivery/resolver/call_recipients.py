@@ -11,14 +11,14 @@ from worker.domain.account import Account
 from worker.domain.content.left_out import ALL_LEFT_OUT, is_empty, without
 from worker.domain.content.recipient import INSTEAD_OF
 from worker.domain.content.staging import NOT_LET_THROUGH, Named, redirected
-from worker.domain.job import Kind, Priority
+from worker.domain.job import JobKind, Priority
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.rows import omitted_recipients
 
-_SILENT_KINDS = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOAD})
+_SILENT_KINDS = frozenset({JobKind.RECALL, JobKind.UPDATE_CARD, JobKind.TRACK, JobKind.UPLOAD})
 """Kinds of calls that concern an earlier message, or show nothing to people."""
 IN_DOUBT = "staging: the call in doubt went to other recipients"
 
@@ -80,4 +80,4 @@ def _with_staging(
 
 def _reaches_people(part: JobPart, channel: Channel) -> bool:
     """Returns True if the part's call shows something new to people."""
-    return part.kind in channel.sends or part.kind == Kind.REMIND
+    return part.kind in channel.sends or part.kind == JobKind.REMIND

@@ -28,7 +28,7 @@ from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.domain.account import Account
 from worker.domain.content.message import INLINE
-from worker.domain.job import Kind, Priority
+from worker.domain.job import JobKind, Priority
 from worker.domain.outcome import Rejected
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
@@ -163,7 +163,7 @@ class MediaResolver:
         message = channel.upload_part(dict(file))
         job_id = self._new_id()
         job = _upload_job(job_id, account, message, now) | {"trace": trace}
-        lane = self._lane_of(account.name, channel.lane(Kind.UPLOAD, message, {}))
+        lane = self._lane_of(account.name, channel.lane(JobKind.UPLOAD, message, {}))
         part = new_part(job_id, 0, lane, priority=Priority.NORMAL, not_before=now, spec="{}")
         add_upload(connection, key["id"], job, part)
         return job_id
@@ -220,7 +220,7 @@ def _upload_source(connection: Connection, row: CachedFile, file: Mapping[str, A
 def _upload_job(job_id: str, account: Account, message: Mapping[str, Any], now: int) -> dict[str, Any]:
     return {
         "id": job_id,
-        "kind": Kind.UPLOAD.value,
+        "kind": JobKind.UPLOAD.value,
         "channel": account.channel,
         "account": account.name,
         "message": json.dumps(message, ensure_ascii=False),

@@ -19,7 +19,7 @@ from worker.delivery.resolver.download import Downloads, Fetched, NotFetched, St
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.content.message import INLINE
-from worker.domain.job import Draft, Kind
+from worker.domain.job import Draft, JobKind
 from worker.domain.outcome import Rejected, Retry
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
@@ -105,7 +105,7 @@ class UrlFiles:
         entry = {"size": fetched.size, "sha256": fetched.sha256}
         described = {"upload_type": file["upload_type"], "name": file["name"], **entry}
         document = {"type": INLINE if file["upload_type"] == INLINE else "upload", "files": {"media": described}}
-        problems = channel.check(Draft(Kind.UPLOAD, account, document))
+        problems = channel.check(Draft(JobKind.UPLOAD, account, document))
         if problems:
             return Rejected(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
         spec = self._database.run(lambda connection: self._store(connection, part, fetched, entry))

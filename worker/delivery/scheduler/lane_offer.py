@@ -19,7 +19,7 @@ from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.fair_share import FairShare
 from worker.delivery.scheduler.lane_quota import LaneQuota
 from worker.delivery.scheduler.offer_capacity import OfferCapacity
-from worker.domain.job import Kind, Priority
+from worker.domain.job import JobKind, Priority
 from worker.domain.pacing.bulk import MAX_CREDIT, Pacing, mix
 from worker.domain.pacing.lane import account_of
 from worker.domain.pause import Pause
@@ -252,7 +252,7 @@ class LaneReader:
             lane_offer.moves_files = self._moves_files(lane_offer.backlog.lane)
 
     def _moves_files(self, lane: str) -> bool:
-        return self._kinds.get(lane) == Kind.UPLOAD
+        return self._kinds.get(lane) == JobKind.UPLOAD
 
 
 # -- doorbells --------------------------------------------------------------------------------------------------------
@@ -286,11 +286,11 @@ class DoorbellBuilder:
         fair_share: FairShare,
         offer_capacity: OfferCapacity,
         *,
-        offer_s: float,
+        republish_after_s: float,
         offer_max_s: float,
     ):
         self._backlogs, self._fair_share, self._offer_capacity = backlogs, fair_share, offer_capacity
-        self._offer_s, self._offer_max_s = offer_s, offer_max_s
+        self._offer_s, self._offer_max_s = republish_after_s, offer_max_s
 
     def doorbells(self, lane_offer: LaneOffer, now: float) -> list[Doorbell]:
         """Builds the doorbells of a lane: urgent parts within their own window, then normal and bulk mixed."""

@@ -21,8 +21,8 @@ from worker.outbox.lanes.offering import still_offered
 class OfferCapacity:
     """The states of the lanes and accounts of the relay's present turn, and when each lane last succeeded."""
 
-    def __init__(self, silence_s: float):
-        self._silence_s = silence_s
+    def __init__(self, cold_after_s: float):
+        self._silence_s = cold_after_s
         self._states: dict[str, LaneState] = {}
         self._in_flight: Counter[str] | None = None
         """Calls in flight of all processes by lane and by account, or None if not read in this turn."""
@@ -87,7 +87,7 @@ class OfferCapacity:
         return capacity_of(states, int(now * SECOND))
 
     def _was_silent(self, lane: str, now: float) -> bool:
-        """Returns True if the lane had no success for `silence_s`."""
+        """Returns True if the lane had no success for `cold_after_s`."""
         # A single part is one call anyway, and needs no row of its lane.
         return self._silence_s > 0 and now - self._succeeded_at.get(lane, -self._silence_s) >= self._silence_s
 

@@ -76,14 +76,16 @@ class Relay:
         self._poll_interval = PollInterval(times.shortest_poll_s, times.longest_poll_s, monotonic, WAIT_SHARE)
         self._agenda, self._shares_agenda = agenda or Agenda(database, monotonic), agenda is not None
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
-        self._backlogs, self._offer_capacity = Backlogs(), OfferCapacity(settings.silence_s)
+        self._backlogs, self._offer_capacity = Backlogs(), OfferCapacity(settings.cold_after_s)
         self._due_lanes = DueLanes(
             database, self._backlogs, self._full_scan, reread_s=times.reread_s, monotonic=monotonic
         )
         self._fair_share = FairShare(self._backlogs, thread_shares, self._offer_capacity, RecentLimits(amount), weight)
         shared = self._backlogs, self._fair_share, self._offer_capacity
         self._lane_reader = LaneReader(database, *shared, pacing)
-        self._builder = DoorbellBuilder(*shared, offer_s=settings.offer_s, offer_max_s=settings.offer_max_s)
+        self._builder = DoorbellBuilder(
+            *shared, republish_after_s=settings.republish_after_s, offer_max_s=settings.offer_max_s
+        )
 
     def turn(self) -> float:
         """Makes one turn: lease, due lanes, offers. Raises errors of the database; the caller waits and calls again."""
@@ -195,7 +197,9 @@ class Relay:
         """Closes the lanes that are paused as a whole. Returns the other lanes, and their paused parts."""
         paused = paused_parts(connection, [part for offer in lane_offers for part in offer.unoffered()])
         whole = [
-            offer for offer in lane_offers if (pause := paused.get(next(offer.unoffered(), ""))) and pause.holds_lanes()
+            offer
+            for offer in lane_offers
+            if (pause := paused.get(next(offer.unoffered(), ""))) and pause.covers_lanes()
         ]
         for lane_offer in whole:
             self._due_lanes.close(lane_offer.backlog.lane, now + PAUSE_RECHECK_S)
@@ -206,7 +210,7 @@ class Relay:
     def _is_paused(self, lane: str, pauses: Sequence[Pause]) -> bool:
         """Returns True for a lane that is paused as a whole, as far as that is known before it is read."""
         kind = self._lane_reader.kind(lane) if pauses else None
-        return kind is not None and any(pause.holds_lane(account_of(lane), kind) for pause in pauses)
+        return kind is not None and any(pause.covers_lane(account_of(lane), kind) for pause in pauses)
 
     def _was_just_read(self, backlog: Backlog, now: float) -> bool:
         # A bounded lane is looked at in every turn. Reading it each time would delay all others, and most turns would
@@ -225,7 +229,13 @@ class Relay:
         ):
             return []
         return [
-            Doorbell(lane_offer.backlog.lane, (first,), urgent=False, offered_for_s=self._settings.offer_s, probe=True)
+            Doorbell(
+                lane_offer.backlog.lane,
+                (first,),
+                urgent=False,
+                offered_for_s=self._settings.republish_after_s,
+                probe=True,
+            )
         ]
 
     def _send(self, doorbells: Sequence[Doorbell]) -> int:

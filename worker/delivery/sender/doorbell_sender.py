@@ -22,7 +22,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.slots import CallSlots
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain import settle
-from worker.domain.job import Kind, Priority
+from worker.domain.job import JobKind, Priority
 from worker.domain.pacing.bulk import MAX_CREDIT, mix
 from worker.domain.pacing.lane import account_of, with_accounts
 from worker.outbox.engine.database import error_name, is_about_rows
@@ -225,7 +225,7 @@ class DoorbellSender:
             return []
         with runtime.database.reading() as connection:
             due_parts = _load_due_parts(runtime, connection, lane, ids)
-        ids, offer_us = [part.id for part in due_parts], int(runtime.settings.offer_s * settle.SECOND)
+        ids, offer_us = [part.id for part in due_parts], int(runtime.settings.republish_after_s * settle.SECOND)
         if not ids:
             return []
         # Claimed only after the offer: an id that the relay has just offered may come to another thread of this
@@ -299,7 +299,7 @@ def _is_exclusive(part: JobPart) -> bool:
     # this thread, for up to a minute: the answers of its other calls would not be read.
     files = part.message.get("files", {}).values()
     is_remote = "fetched" not in part.spec and any("url" in file for file in files)
-    return part.holds_bytes or part.kind == Kind.UPLOAD or is_remote
+    return part.holds_bytes or part.kind == JobKind.UPLOAD or is_remote
 
 
 class BulkCredit:

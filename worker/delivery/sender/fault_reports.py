@@ -1,6 +1,6 @@
 """Reports errors of this program, and answers that contradict the vendor's documentation.
 
-Our errors go to the log and to the events of lanes, where the metrics, `worker lanes --events` and `worker doctor`
+Our errors go to the log and to the events of lanes, where the metrics, `worker lanes --history` and `worker doctor`
 find them. Contradicting answers go to the log. Nothing is blocked or decided here.
 """
 

@@ -71,7 +71,7 @@ def _of_verdict(part: JobPart, verdict: Verdict, settings: DeliverySettings, *, 
     no_errcode = verdict.errcode is None
     match verdict.outcome:
         case Wait(penalty=Penalty() as penalty, scope=scope, delay=delay, reason=reason):
-            delay = settings.strike_s if penalty is Penalty.FREQUENCY else delay
+            delay = settings.rate_limit_block_s if penalty is Penalty.FREQUENCY else delay
             # If only the part waits, its lane goes on, more slowly.
             return _block(part, Scope.LANE, 0.0 if scope is Scope.PART else delay, reason, penalty=penalty)
         case Wait(scope=Scope.LANE | Scope.ACCOUNT as scope, delay=delay, reason=reason, remedy=remedy):

@@ -29,7 +29,7 @@ from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
 from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
-from worker.domain.job import NEWEST_PAYLOAD, Kind, RepeatRule, is_read, part_id
+from worker.domain.job import NEWEST_PAYLOAD, JobKind, RepeatRule, is_read, part_id
 from worker.domain.outcome import Accepted, CallReceipt, Held, Rejected, Retry
 from worker.domain.pacing.lane import LaneEventKind, account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
@@ -192,15 +192,15 @@ def _is_next_in_job(runtime: Runtime, part: JobPart) -> bool:
 def _find_dependencies(runtime: Runtime, part: JobPart, channel: Channel, account: Account) -> Resolved:
     """Resolves the part by its kind. The first case that applies decides."""
     match part.kind:
-        case Kind.RECALL:
+        case JobKind.RECALL:
             return runtime.follow_ups.recall(part, channel, account)
-        case Kind.UPDATE_CARD:
+        case JobKind.UPDATE_CARD:
             return runtime.follow_ups.update_card(part, channel, account)
-        case Kind.UPLOAD:
+        case JobKind.UPLOAD:
             return runtime.media.upload(part, channel, account)
-        case Kind.TRACK:
+        case JobKind.TRACK:
             return runtime.group_sends.track(part)
-        case Kind.REMIND:
+        case JobKind.REMIND:
             return runtime.group_sends.remind(part)
         case _ if part.in_doubt and channel.is_looked_up(part.kind, part.message):
             return _find_search(runtime, part, channel, account)
@@ -226,7 +226,7 @@ def _members(runtime: Runtime, part: JobPart, channel: Channel, account: Account
     Returns None also if the channel has no limits by member. Waits for the application no longer than
     `delivery.members_deadline_s`.
     """
-    if not channel.counts_members or part.kind != Kind.SEND or not part.spec.keys() & GROUPS:
+    if not channel.counts_members or part.kind != JobKind.SEND or not part.spec.keys() & GROUPS:
         return None
     return runtime.members.of(account.name, part.spec)
 

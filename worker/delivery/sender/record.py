@@ -18,7 +18,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.domain import settle
 from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Unsent
 from worker.domain.content.left_out import outcome_for_all
-from worker.domain.job import Kind, RepeatRule
+from worker.domain.job import JobKind, RepeatRule
 from worker.domain.job_terms import tag_fields
 from worker.domain.outcome import (
     Accepted,
@@ -91,10 +91,10 @@ def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
         account.name,
         flight.channel.app_scope(account),
         code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
-        media_valid_s=int(settings.media_valid_s) if part.kind == Kind.UPLOAD else None,
+        media_valid_s=int(settings.media_valid_s) if part.kind == JobKind.UPLOAD else None,
         claims_msgid=flight.rule is RepeatRule.LOOK_UP,
         recalled=part.recalled,
-        confirms=str(flight.part.spec.get("target", "")) if part.kind == Kind.TRACK else "",
+        confirms=str(flight.part.spec.get("target", "")) if part.kind == JobKind.TRACK else "",
     )
 
 

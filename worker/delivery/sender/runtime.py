@@ -100,7 +100,7 @@ class Runtime:
         self.writer = self._new_writer()
         self.governor = Governor(database, site_key=key, monotonic=monotonic)
         self.tokens = self._new_tokens()
-        self.lane_states = LaneStates(monotonic, settings.silence_s, rules)
+        self.lane_states = LaneStates(monotonic, settings.cold_after_s, rules)
         self.lane_blocks = LaneBlocks(database, self.lane_states, rules, self.rng, self._has_peer)
         self.follow_ups = FollowUps(
             database,

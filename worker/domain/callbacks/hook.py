@@ -181,7 +181,7 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True)
 class CallbackReceived:
-    """The argument of `@on_event`: any other callback, such as a subscription or a click in the menu."""
+    """The argument of `@on_callback`: any other callback, such as a subscription or a click in the menu."""
 
     id: str
     """The event's id; the same when the hook runs again for this event."""

@@ -100,9 +100,9 @@ class LaneStatus(StrEnum):
 class LaneRules:
     """The figures of penalties and of the breaker, in seconds or calls."""
 
-    strike_s: float = 60.0
+    rate_limit_block_s: float = 60.0
     """The first block after a 45009."""
-    strike_again_s: float = 3_600.0
+    rate_limit_block_again_s: float = 3_600.0
     """The second block in a row, with no call accepted in between; further ones end at midnight in Asia/Shanghai."""
     failures: int = 5
     """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open the breaker."""
@@ -324,7 +324,11 @@ def _throttled(state: LaneState, block: LaneBlock, marked_at: int, now: int, rul
     """
     if marked_at < state.struck_until:
         return _with_block(state, block, state.struck_until, now), []
-    lengths = {1: int(rules.strike_s * SECOND), 2: int(rules.strike_again_s * SECOND), LAST_STEP: DAY}
+    lengths = {
+        1: int(rules.rate_limit_block_s * SECOND),
+        2: int(rules.rate_limit_block_again_s * SECOND),
+        LAST_STEP: DAY,
+    }
     next_step = min(LAST_STEP, state.step + 1)
     is_repeated = state.step and now < state.struck_until + lengths[next_step]
     step = next_step if is_repeated else 1

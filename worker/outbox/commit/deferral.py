@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from worker.domain import settle
-from worker.domain.job import Kind, part_range
+from worker.domain.job import JobKind, part_range
 from worker.domain.pacing.limit import used_up_reason
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
@@ -74,7 +74,7 @@ def _is_being_recalled(connection: Connection, job_id: str) -> bool:
         " where j.id = :job and r.kind = :kind and r.created_at >= j.created_at"
     )
     recall = f"{of_job} union all {of_original} limit 1"
-    return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
+    return bool(fetch(connection, recall, {"job": job_id, "kind": str(JobKind.RECALL)}))
 
 
 def _add_deferred_part(

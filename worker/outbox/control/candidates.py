@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from worker.domain.content.recipient import same_person
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job import Kind, job_of
+from worker.domain.job import JobKind, job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import MAX_HOURS, hours_between, term
 from worker.domain.state import OPEN_STATES, JobState, states_of
@@ -84,7 +84,7 @@ def _count(connection: Connection, term: str) -> int:
 def broad_terms(connection: Connection, filter: JobFilter) -> list[str] | None:
     """Returns terms of a field that very many jobs may share, or None if the filter has no such field."""
     key = lane_key(connection)
-    if filter.kind is not None and filter.kind != Kind.SEND:
+    if filter.kind is not None and filter.kind != JobKind.SEND:
         return [term(key, "kind", filter.kind)]
     return None if filter.account is None else [term(key, "account", filter.account)]
 

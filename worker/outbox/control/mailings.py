@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.job import Kind, part_id
+from worker.domain.job import JobKind, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, states_of
@@ -92,7 +92,7 @@ class Follower(NamedTuple):
 
 def recalls_and_corrections(connection: Connection, ids: Collection[str]) -> list[Follower]:
     """Returns the recalls and corrections of these jobs."""
-    only = f"and (kind = '{Kind.RECALL}' or {IS_CORRECTION})"
+    only = f"and (kind = '{JobKind.RECALL}' or {IS_CORRECTION})"
     columns = f"target_job_id, kind, state, created_at, {' + '.join(ADDRESSED_COUNTERS)}"
     rows = rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index="worker_jobs_target")
     return [Follower(target, kind, JobState(state), at, meant > 0) for target, kind, state, at, meant in rows]

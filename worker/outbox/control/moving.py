@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from worker.domain.content.recipient import stored_recipients
 from worker.domain.errors import RetryTransaction
-from worker.domain.job import Kind, job_of
+from worker.domain.job import JobKind, job_of
 from worker.domain.pacing.lane import account_of
 from worker.domain.state import PartState
 from worker.domain.stored import object_or_empty
@@ -25,7 +25,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import read_now
 
 _CHAIN = "coalesce(replay_of, id), id, created_at, asked, n_open, n_accepted + n_partial + n_unknown"
-_FOLLOW_UPS = f"and kind in ('{Kind.RECALL}', '{Kind.UPDATE_CARD}') and n_open > 0"
+_FOLLOW_UPS = f"and kind in ('{JobKind.RECALL}', '{JobKind.UPDATE_CARD}') and n_open > 0"
 _IN_DOUBT = (PartState.SENDING, PartState.UNKNOWN)
 LaneOf = Callable[["MovableJob", Mapping[str, Any], Mapping[str, Any]], str]
 """Returns the new lane of a part, given its job, the job's message and the part's spec."""

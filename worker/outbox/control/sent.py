@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.job import Kind, job_of, part_id
+from worker.domain.job import JobKind, job_of, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, PartState
 from worker.outbox.control.cancels import without_default_kinds
@@ -30,7 +30,7 @@ from worker.outbox.jobs.rows import ADDRESSED_COUNTERS, COUNTER_NAMES
 
 _SENT = " and j.n_accepted + j.n_partial + j.n_open + j.n_unknown > 0"
 _RECALLED = (
-    f"where r.target_job_id = j.id and r.kind = '{Kind.RECALL}'"
+    f"where r.target_job_id = j.id and r.kind = '{JobKind.RECALL}'"
     f" and r.state in ({int(JobState.OPEN)}, {int(JobState.ACCEPTED)})"
 )
 _WAITS = "j.n_open > 0 and j.cancelled_at is null"
@@ -199,7 +199,7 @@ def may_have_been_sent_since(connection: Connection, ids: Sequence[str], since: 
 def lock_recalled(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Locks these jobs, so that no other command recalls them. Returns those with an open or an accepted recall."""
     lock_with_originals(connection, ids)
-    only, index = f"and kind = '{Kind.RECALL}' and state in ({_STANDS})", "worker_jobs_target"
+    only, index = f"and kind = '{JobKind.RECALL}' and state in ({_STANDS})", "worker_jobs_target"
     recalls = rows_by_id(connection, "target_job_id", "worker_jobs", ids, "target_job_id", only=only, index=index)
     return {row[0] for row in recalls}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState
 from worker.domain.stored import object_or_empty
@@ -27,7 +27,7 @@ _COMMANDS = {CANCELLED: ("cancel", "recall", "correct"), RECALLED: ("recall", "c
 _ACTIONS = ", ".join(
     f"'{through}{name}'" for name in sorted({*chain(*_COMMANDS.values())}) for through in ("", "console.")
 )
-_IS_RECALL = f"kind = '{Kind.RECALL}'"
+_IS_RECALL = f"kind = '{JobKind.RECALL}'"
 _SLACK_US = SECOND
 """How far the row of a command may be from what it does, where both are written in one transaction."""
 

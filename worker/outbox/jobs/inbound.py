@@ -106,7 +106,7 @@ def _store_press(
         issued = min(now, inbound.happened_at * 1_000_000)
         ttl_s = delivery.code_ttl_s
         codes.store_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
-    # An event is written even without a hook for it. `worker events --retry` can pass it to a hook that is added later.
+    # An event is written even without a hook for it. `worker hooks --retry` can pass it to a hook that is added later.
     has_hook = hooked and part_id is not None
     row = event_row(
         delivery.id,

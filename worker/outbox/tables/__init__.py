@@ -74,7 +74,7 @@ jobs = table(
     from_zero("n_expired", "parts expired"),
     from_zero("n_cancelled", "parts cancelled"),
     optional(
-        "on_gap", Key(4), "hold or skip: whether its order stops when one part is held or exhausted; null: unordered"
+        "on_gap", Key(4), "wait or skip: whether its order stops when one part is held or exhausted; null: unordered"
     ),
     optional("cancelled_at", BigInteger, "when it was cancelled before all of it was sent; null: never"),
     optional("quiet_hours", Key(80), "the job's own quiet hours, or `none`; null: those of its account"),

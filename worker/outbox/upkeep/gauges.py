@@ -13,7 +13,7 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
-from worker.domain.job import Kind, first_id
+from worker.domain.job import JobKind, first_id
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.settle import FOREVER
@@ -149,9 +149,9 @@ def oldest_open(connection: Connection, now_sql: str) -> dict[tuple[str, int], i
         f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now_sql} and j.kind <> :track"
         " group by waiting.lane, j.priority, j.channel, j.kind"
     )
-    pauses = [pause for pause in active_pauses(connection, ()) if pause.holds_lanes()]
+    pauses = [pause for pause in active_pauses(connection, ()) if pause.covers_lanes()]
     oldest: dict[tuple[str, int], int] = {}
-    for lane, priority, channel, kind, due_at in fetch(connection, query, {"track": Kind.TRACK}):
+    for lane, priority, channel, kind, due_at in fetch(connection, query, {"track": JobKind.TRACK}):
         account = account_of(lane)
         jobs = {"account": account, "channel": channel, "kind": kind}
         if not any(pause.covers(jobs) for pause in pauses):

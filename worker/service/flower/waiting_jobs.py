@@ -24,7 +24,7 @@ from worker.outbox.lanes.offering import is_anything_paused
 from worker.outbox.lanes.pauses import paused_parts
 from worker.outbox.lanes.processes import QueueName
 from worker.outbox.lanes.waits import FIRST_PAGE, doubtful_page, ended_jobs, lane_rows, queued_page
-from worker.reporting.wait import WaitContext, WaitFor, waits
+from worker.reporting.wait import WaitContext, WaitReason, waits
 
 PAGE_SIZE = 250
 """Parts that are read together."""
@@ -138,8 +138,8 @@ class WaitingJobs:
         job = {**row, "id": row["job_id"]}
         surroundings = WaitContext(now, job, lanes, {}, _ALL_QUEUES, pauses, set(), {}, None)
         nearest = next(waits([row], surroundings), None)
-        text = "" if nearest is None or nearest.what is WaitFor.TURN else f"({nearest.what}): {nearest.text}"
-        if nearest is not None and nearest.what is WaitFor.PAUSE:
+        text = "" if nearest is None or nearest.what is WaitReason.TURN else f"({nearest.what}): {nearest.text}"
+        if nearest is not None and nearest.what is WaitReason.PAUSE:
             # The text of a pause holds what a person typed.
             text = f"({nearest.what})"
         is_later = row["due_at"] > row["created_at"] + SECOND

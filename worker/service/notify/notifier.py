@@ -24,7 +24,7 @@ from uuid_utils import uuid7
 from worker.channels.registry import split_usable
 from worker.config.notify import NotifySettings
 from worker.delivery.sender.runtime import Runtime
-from worker.domain.job import Kind
+from worker.domain.job import JobKind
 from worker.outbox.engine.clock import SECOND, instant, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
@@ -133,7 +133,13 @@ class Notifier:
         unusable = {lane.account for lane in reading.lanes if lane.until and lane.until > soon}
         usable, unusable_settings = split_usable(self._accounts, {account for account in self._targets if account})
         for name, account in usable.items():
-            job = {"id": "", "account": name, "channel": account.channel, "kind": Kind.SEND, "tags": json.dumps([TAG])}
+            job = {
+                "id": "",
+                "account": name,
+                "channel": account.channel,
+                "kind": JobKind.SEND,
+                "tags": json.dumps([TAG]),
+            }
             if any(pause.covers(job) for pause in reading.pauses):
                 unusable.add(name)
         return unusable | unusable_settings.keys()

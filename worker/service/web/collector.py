@@ -158,7 +158,7 @@ class OutboxCollector(Collector):
         yield self._lasting_gauge("backlog_oldest_seconds", ages, expected)
         since = {(account, _PRIORITIES[n]): at for (account, n), at in reading.oldest_open.items()}
         # A backlog that is too long to be read whole is at least as old as its first part, unless a pause may hold it.
-        paused = {pause.account for pause in reading.pauses if pause.holds_lanes()}
+        paused = {pause.account for pause in reading.pauses if pause.covers_lanes()}
         moving = {labels: parts for labels, parts in due.items() if not paused & {None, labels[0]}}
         since |= {labels: min(since.get(labels, now), parts.oldest_at) for labels, parts in moving.items()}
         ages = {labels: max(0, now - at) / SECOND for labels, at in since.items()}

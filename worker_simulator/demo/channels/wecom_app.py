@@ -24,7 +24,7 @@ CHAT = "demochat"
 LINK = "https://example.com/leave/17"
 ACTION = app.CardAction(type=1, url=LINK)
 TITLE = app.MainTitle(title="Leave request")
-OPTIONS = [app.Option(id="am", text="morning"), app.Option(id="pm", text="afternoon")]
+OPTIONS = [app.SelectOption(id="am", text="morning"), app.SelectOption(id="pm", text="afternoon")]
 
 MESSAGES: dict[str, Message] = {
     "text": app.Text(content="The canteen closes at 14:00."),
