@@ -81,7 +81,10 @@ def test_ticked_jobs_are_paused_from_above_the_list(browser: Browser, stand: Con
     with watched(browser, stand.url, Look("en", "light", 1280)) as page:
         sign_in(page)
         page.open("/jobs")
-        hold, all = page.page.get_by_role("button", name="Pause jobs"), page.page.get_by_label("Select all jobs of this page")
+        hold, all = (
+            page.page.get_by_role("button", name="Pause jobs"),
+            page.page.get_by_label("Select all jobs of this page"),
+        )
         expect(hold).to_be_disabled()
         page.tab_to(all)
         page.page.keyboard.press("Space")

@@ -43,7 +43,7 @@ class Office:
         with self._stack.database.reading() as connection:
             found = campaign(connection, job)
         lists = (found.sent, found.waiting, found.quota_spent, found.no_contact, found.refused, found.cancelled)
-        rest = (found.closed, found.unknown, found.not_sent)
+        rest = (found.closed, found.unknown, found.never_sent)
         assert found.asked == sum(map(len, (*lists, *rest)))
         return found
 

@@ -16,7 +16,7 @@ from rig.stack import ROOT
 from tests.process.wheel import build_wheel
 from worker.outbox.engine.migrate import head
 
-SOURCES = ("worker", "worker_simulator", "migrations", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("worker", "worker_simulator", "migrations", "docs", "pyproject.toml", "README.md", "LICENSE")
 NEXT = """
 import sqlalchemy as sa
 from alembic import op

@@ -354,10 +354,12 @@ def _problems(reading: OutboxReading, accounts: AccountSource) -> Iterator[Findi
     names = accounts.names()
     if fresh := reading.fresh:
         yield Finding("workers", Level.OK, f"{len(fresh)} alive")
+    # That no process delivers stops nothing as long as nothing is due.
+    stopping = (*PROBLEMS, "NothingIsDelivered") if reading.standstills else PROBLEMS
     for problem in find_problems(reading, accounts):
         # An account that was removed from the settings may still be parked. That stops nothing.
         is_old = problem.name == "AccountParked" and problem.subject not in names
-        level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION
+        level = Level.PROBLEM if problem.name in stopping and not is_old else Level.CAUTION
         told, chinese = problem.sentence(zone()), problem.sentence(zone(), "zh")
         yield Finding(problem.what(), level, told, problem.command, chinese)
     for lane in reading.lanes:
