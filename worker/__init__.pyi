@@ -16,7 +16,7 @@ from worker.channels.wecom_app import (
     CardUpdate as CardUpdate,
     ChangeChat as ChangeChat,
     Checkbox as Checkbox,
-    CheckOption as CheckOption,
+    CheckboxOption as CheckboxOption,
     CreateChat as CreateChat,
     EmphasisContent as EmphasisContent,
     FileMessage as FileMessage,
@@ -270,7 +270,7 @@ from worker.reporting.wait import (
 )
 from worker.reporting.why import (
     FollowUp as FollowUp,
-    Why as Why,
+    JobExplanation as JobExplanation,
     why as why,
 )
 

@@ -137,7 +137,7 @@ READS = [
         ["lanes"],
         ["lanes", "--history"],
     ),
-    *(["limits"], ["forecast"], ["stats", "--tag", "t"], ["stats", "--tag", "t", "--json"], ["accounts", "show"]),
+    *(["limits"], ["forecast"], ["mailing", "--tag", "t"], ["mailing", "--tag", "t", "--json"], ["accounts", "show"]),
     *(["show", "{job}", "--json"], ["recipients", "{job}", "--status", "accepted"], ["failures", "{job}"], ["health"]),
 ]
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import JobNotFound, PartWait, To, WaitReason, Why, recall_message, webhook, why
+from worker import JobExplanation, JobNotFound, PartWait, To, WaitReason, recall_message, webhook, why
 from worker.config.accounts import FixedAccounts
 from worker.control.cancel import cancel, find_open, mark_jobs
 from worker.control.pause import pause, pause_jobs, resume, resume_jobs
@@ -40,7 +40,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def asked(site: Site, name: str) -> Why:
+def asked(site: Site, name: str) -> JobExplanation:
     with site.database.reading() as connection:
         return why(connection, name, accounts=["hr", "it"])
 

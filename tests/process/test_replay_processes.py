@@ -27,10 +27,10 @@ def test_a_replay_of_many_is_killed_twice_and_goes_on(make: Make) -> None:
     run = started(stack, "replay", "--account", ACCOUNT, "--created-from", "2020-01-01T00:00:00Z", "--yes")
     kill_at(stack, run, COUNT // 3)
     audit = stack.rows("select id from worker_audit where action = 'replay'")[0][0]
-    run = started(stack, "replay", "--go-on", audit, "--yes")
+    run = started(stack, "replay", "--continue", audit, "--yes")
     kill_at(stack, run, COUNT // 2)
     audit = stack.rows("select max(id) from worker_audit where action = 'replay'")[0][0]
-    status, peak = ended(stack, "replay", "--go-on", audit, "--yes")
+    status, peak = ended(stack, "replay", "--continue", audit, "--yes")
 
     assert status == 0, (peak, idle)
     assert peak - idle <= MOST_KIB, (peak, idle)

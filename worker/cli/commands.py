@@ -23,7 +23,7 @@ FILES = (
     "running",
     "db",
     "lists.jobs",
-    "stats",
+    "mailing",
     "showing",
     "lists.callbacks",
     "lists.limits",
@@ -43,7 +43,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Try": ("demo", "simulator", "explain"),
     "Run": ("init", "up", "receiver", "console", "metrics", "db", "accounts"),
     "Look": (
-        *("doctor", "health", "jobs", "show", "why", "stats", "failures", "lanes", "limits", "forecast"),
+        *("doctor", "health", "jobs", "show", "why", "mailing", "failures", "lanes", "limits", "forecast"),
         *("inbound", "hooks", "audit"),
     ),
     "Send": ("send", "upload", "update-card"),

@@ -51,16 +51,18 @@ def recall(
 def replay(
     given: Given,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
-    go_on: Annotated[str | None, typer.Option(metavar="AUDIT", help="Goes on with a run that was cut short.")] = None,
+    continued: Annotated[
+        str | None, typer.Option("--continue", metavar="AUDIT", help="Goes on with a run that was cut short.")
+    ] = None,
 ) -> bool:
     """Replays jobs, counts what a replay would send, or goes on with one that was cut short."""
     more: dict[str, Any] = {}
-    if go_on is None:
+    if continued is None:
         selection = given.find()
     elif given.target or any(given.options[name] for name in ReplayScope._fields):
-        raise typer.BadParameter(translate("--go-on uses the filter of its run: give no other"))
+        raise typer.BadParameter(translate("--continue uses the filter of its run: give no other"))
     else:
-        selection, more = _interrupted_run(go_on, given.options)
+        selection, more = _interrupted_run(continued, given.options)
         audits.require_person(given.person.name, given.person.why)
     for withdrawal in selection.omitted:
         echo_error(
@@ -80,14 +82,14 @@ def replay(
 
     def print_go_on(audit: str) -> None:
         if len(selection.ids) > 1:
-            echo_error(f"if it is interrupted, go on with: worker replay --go-on {audit}")
+            echo_error(f"if it is interrupted, go on with: worker replay --continue {audit}")
 
     return given.carry_out(selection, on_begin=print_go_on, **more)
 
 
-def _interrupted_run(go_on: str, options: Mapping[str, Any]) -> tuple[ReplayableJobs, dict[str, Any]]:
+def _interrupted_run(audit: str, options: Mapping[str, Any]) -> tuple[ReplayableJobs, dict[str, Any]]:
     """Returns the remaining jobs of the interrupted run with this audit id, and its priority and rate."""
-    entry = _replay_entry(go_on)
+    entry = _replay_entry(audit)
     arguments, since = entry.arguments, entry.began_at
     # A run that continues another has the begin of the first one.
     since = since if arguments["since"] is None else datetime.fromisoformat(arguments["since"])

@@ -25,7 +25,7 @@ from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import JobReport, JobSummary, RecipientFailure, failures, get_job
 from worker.reporting.timeline import TimelineEvent, timeline
 from worker.reporting.wait import PartWait, WaitReason
-from worker.reporting.why import Why, find_by_name, why as why_of
+from worker.reporting.why import JobExplanation, find_by_name, why as why_of
 
 app = Commands()
 
@@ -91,7 +91,7 @@ MAX_PARTS = 10
 """Largest number of parts whose waits are printed; `--json` has all."""
 
 
-def why_lines(report: Why) -> Iterator[str]:
+def why_lines(report: JobExplanation) -> Iterator[str]:
     """Yields a job's report, what it waits for, its history, and the commands that could help."""
     yield from report_lines(report.job, [])
     if report.refused:

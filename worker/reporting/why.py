@@ -55,7 +55,7 @@ class FollowUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class JobExplanation:
     """What a job waits for, and what happened to it."""
 
     job: JobReport
@@ -83,7 +83,7 @@ def why(
     *,
     accounts: Iterable[str] = (),
     numbers: range | None = None,
-) -> Why:
+) -> JobExplanation:
     """Explains why a job is in its state.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
@@ -113,7 +113,7 @@ def why(
     codes, original = _codes(rows), rows.job["replay_of"]
     # Of a replay with the later ones, which are listed with the original.
     chain = report if original is None else replace(report, replays=replays_of(connection, original))
-    return Why(
+    return JobExplanation(
         report,
         part_waits,
         _meanings(rows.job["channel"], codes),

@@ -1,4 +1,4 @@
-"""The pages of mailings say what `worker stats` says, to those who may read it, and lead to each command."""
+"""The pages of mailings say what `worker mailing` says, to those who may read it, and lead to each command."""
 
 from __future__ import annotations
 

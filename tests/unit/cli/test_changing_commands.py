@@ -64,7 +64,7 @@ def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.C
     assert sorted(str(job["state"]) for job in jobs) == ["cancelled"] * 3 + ["open"] * 3
     assert sorted(queued) == sorted(str(job["target_job_id"]) for job in jobs if job["state"] == "open")
     run("show", str(jobs[0]["id"]))
-    run("stats", "--tag", "lunch")
+    run("mailing", "--tag", "lunch")
     printed = capsys.readouterr().out
     assert f"\n  corrects job {jobs[0]['target_job_id']}\n" in printed
     assert f"corrected {3:>9} jobs" in printed

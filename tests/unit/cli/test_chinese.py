@@ -28,7 +28,7 @@ SAID = [
     ("jobs",),
     ("jobs", "--state", "nope"),
     ("jobs", "--counts"),
-    ("stats", "--account", "hr"),
+    ("mailing", "--account", "hr"),
     ("jobs", "--all"),
     ("show", "{0}"),
     ("show", "none"),

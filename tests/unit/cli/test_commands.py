@@ -887,10 +887,10 @@ def test_the_counts_of_a_mailing_stand_below_each_other_in_both_languages(
     run: Run, job: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One job is no jobs; a Chinese noun has one form."""
-    run("stats", job)
+    run("mailing", job)
     english = capsys.readouterr().out.splitlines()
     monkeypatch.setenv("WORKER_LANG", "zh")
-    run("stats", job)
+    run("mailing", job)
     chinese = capsys.readouterr().out.splitlines()
 
     assert f"in flight {0:>9} jobs {0:>9} parts {0:>9} recipients" == english[1]
@@ -900,7 +900,7 @@ def test_the_counts_of_a_mailing_stand_below_each_other_in_both_languages(
 
 def test_a_mailing_is_counted_as_one_thing(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """As a table with every stage, and as JSON; a filter that says nothing is refused."""
-    table, as_json, nothing = run("stats", "--account", "hr"), run("stats", job, "--json"), run("stats")
+    table, as_json, nothing = run("mailing", "--account", "hr"), run("mailing", job, "--json"), run("mailing")
 
     printed = capsys.readouterr()
     *lines, document = printed.out.splitlines()

@@ -257,7 +257,7 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     with outbox() as connection:
         query = text("select priority from worker_jobs where replay_of is not null")
         assert connection.execute(query).scalars().all() == [Priority.URGENT] * 3
-    assert run("replay", "--go-on", audit, "--yes") == 0
+    assert run("replay", "--continue", audit, "--yes") == 0
     nothing = capsys.readouterr().out
     assert run("replay", *since, "--yes") == 1
     again = capsys.readouterr().err
@@ -305,9 +305,9 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsy
     with with_action_prefix("console."), pytest.raises(KeyboardInterrupt):
         replay_jobs(selection, person="li", priority="bulk", rate=1, progress=cut_short, on_begin=begun.append)
 
-    assert run("replay", "--go-on", *begun, "--yes", "--rate", "1000") == 0
+    assert run("replay", "--continue", *begun, "--yes", "--rate", "1000") == 0
     capsys.readouterr()
-    assert run("replay", "--go-on", *begun, "--yes") == 0
+    assert run("replay", "--continue", *begun, "--yes") == 0
 
     assert "nothing of this run is left to do" in capsys.readouterr().out
     query = text("select priority from worker_jobs where replay_of is not null")
@@ -318,8 +318,8 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsy
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["--go-on", "x", "--tag", "lunch"], 2, "--go-on uses the filter of its run"),
-        (["--go-on", "x"], 1, "there is no replay with audit x that could go on; `worker audit` lists replays"),
+        (["--continue", "x", "--tag", "lunch"], 2, "--continue uses the filter of its run"),
+        (["--continue", "x"], 1, "there is no replay with audit x that could go on; `worker audit` lists replays"),
         (["--tag", "lunch"], 1, "filter: would look through all jobs; give created_from"),
         (
             ["--state", "lost", "--created-from", "2026-01-01T00:00:00Z"],

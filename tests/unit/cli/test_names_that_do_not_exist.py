@@ -19,7 +19,7 @@ Run = Callable[..., int]
 NAMES = {
     *("ids", "names", "name", "job", "account", "code", "revision"),
     *("--account", "--channel", "--kind", "--state", "--tag", "--recipient", "--dedupe-key", "--order-key", "--msgid"),
-    *("--errcode", "--text-hash", "--replay-of", "--page-after", "--type", "--retry", "--go-on", "--foreign"),
+    *("--errcode", "--text-hash", "--replay-of", "--page-after", "--type", "--retry", "--continue", "--foreign"),
     *("--pid", "--host", "--to", "--tenant"),
 }
 """Arguments and options that take the name of something."""
@@ -119,7 +119,7 @@ def test_what_may_be_new_is_an_option() -> None:
     assert [name for name in FREE if name not in there] == []
 
 
-@pytest.mark.parametrize("command", ["stats", "jobs"])
+@pytest.mark.parametrize("command", ["mailing", "jobs"])
 def test_a_tag_that_is_typed_as_an_id_is_told_apart(
     run: Run, job: str, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_tag_that_is_typed_as_an_id_is_told_apart(
     told = "there is no job points; an id has 32 digits and letters, and a tag is given with --tag points\n"
     assert told == capsys.readouterr().err
     assert run(command, job, "points") == 1
-    assert job in capsys.readouterr().out or command == "stats"
+    assert job in capsys.readouterr().out or command == "mailing"
     assert run(command, "--tag", "points") == 0
     assert run(command, "--tag", "points", "--kind", "recall") == 0
 

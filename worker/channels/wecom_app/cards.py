@@ -35,8 +35,8 @@ __all__ = [
     "Button",
     "ButtonCard",
     "ButtonSelection",
-    "CheckOption",
     "Checkbox",
+    "CheckboxOption",
     "MultipleCard",
     "NewsNoticeCard",
     "SelectItem",
@@ -79,7 +79,7 @@ class SelectOption(VendorObject):
     """Required (42041). Suggested: at most 16 characters."""
 
 
-class CheckOption(VendorObject):
+class CheckboxOption(VendorObject):
     """One choice of a vote."""
 
     id: Annotated[str, R(max_bytes=128, unique=True, code=42040)]
@@ -136,7 +136,7 @@ class Checkbox(VendorObject):
     """Required, at most 1024 bytes (42043)."""
     mode: Annotated[int | None, R(allowed=(0, 1))] = None
     """0 one choice (default), 1 several."""
-    option_list: Annotated[list[CheckOption], R(entries=(1, 20), code=42037)]
+    option_list: Annotated[list[CheckboxOption], R(entries=(1, 20), code=42037)]
     """Required, 1 to 20 entries (42037)."""
     disable: Annotated[bool | None, R(neutral=True)] = None
     """Only in an update: freezes the choice."""

@@ -20,7 +20,7 @@ from worker.outbox.control.cancels import job_sizes
 from worker.reporting.campaign import LISTS, campaign
 from worker.reporting.job_list import with_contents
 from worker.reporting.report import JobReport, RecipientFailure, failures
-from worker.reporting.why import Why, why
+from worker.reporting.why import JobExplanation, why
 
 PARTS = 50
 """Number of parts on a page."""
@@ -110,7 +110,7 @@ def part(request: ConsoleRequest) -> View:
     )
 
 
-def _why(request: ConsoleRequest, numbers: range) -> tuple[Why, int]:
+def _why(request: ConsoleRequest, numbers: range) -> tuple[JobExplanation, int]:
     """Returns the report of some parts of the job in the path, and how many parts the job has."""
     try:
         with request.reading() as connection:
@@ -151,7 +151,7 @@ def _staging(request: ConsoleRequest, account: Account) -> str:
     return staging.active() if staging.only is None else request.term("staging.only", count=len(staging.only))
 
 
-def _meanings(request: ConsoleRequest, report: Why) -> list[str]:
+def _meanings(request: ConsoleRequest, report: JobExplanation) -> list[str]:
     """Returns what the errcodes of the job's calls mean, in the viewer's language."""
     vendor = channel_if_there(report.job.channel)
     return [line for code in report.meanings if vendor for line in vendor.explain(code, request.viewer.lang) or ()]

@@ -23,7 +23,7 @@ from worker.reporting.problems import OpenProblem
 from worker.reporting.report import AttemptReport, JobReport, JobSummary, PartReport, Receipt
 from worker.reporting.timeline import TimelineEvent
 from worker.reporting.wait import PartWait
-from worker.reporting.why import Why
+from worker.reporting.why import JobExplanation
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -36,7 +36,7 @@ WITHHELD: Mapping[type, Mapping[str, Any]] = {
     PartReport: {"reason": None},
     AttemptReport: dict.fromkeys(("reason", "errmsg", "hint")),
     PartWait: {"text": "", "commands": ()},
-    Why: {"refused": ()},
+    JobExplanation: {"refused": ()},
     NextStep: {"text": "", "command": None},
     TimelineEvent: {"detail": "", "person": None},
     LaneReport: dict.fromkeys(("reason", "remedy", "hint")),

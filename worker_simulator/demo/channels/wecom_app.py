@@ -45,7 +45,7 @@ MESSAGES: dict[str, Message] = {
     "card vote_interaction": app.VoteCard(
         main_title=TITLE,
         checkbox=app.Checkbox(
-            question_key="when", option_list=[app.CheckOption(id="am", text="morning", is_checked=False)]
+            question_key="when", option_list=[app.CheckboxOption(id="am", text="morning", is_checked=False)]
         ),
         submit_button=app.SubmitButton(text="Send", key="send"),
     ),

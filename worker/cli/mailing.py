@@ -1,4 +1,4 @@
-"""`worker stats` counts a mailing and `worker failures` why it failed; for people, and as JSON for scripts."""
+"""`worker mailing` counts a mailing and `worker failures` why it failed; for people, and as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from worker.domain.job_filter import CALL_TIMES, JobFilter
 from worker.domain.mailing import StageCount
 from worker.language import language, plural, term, translate
 from worker.reporting.failure_reasons import FailureReport, failures_by_reason
-from worker.reporting.mailing import MailingReport, mailing
+from worker.reporting.mailing import MailingReport, mailing as mailing_report
 
 app = Commands()
 
 
 @app.command()
 @with_filter(*CALL_TIMES)
-def stats(options: dict[str, Any], as_json: Json = False) -> bool:
+def mailing(options: dict[str, Any], as_json: Json = False) -> bool:
     """Counts the jobs, parts and recipients of a mailing: waiting, in flight, sent, refused, in doubt, recalled."""
     job_filter = JobFilter(**options)
     with open_database() as database:
         with database.reading() as connection:
-            report = mailing(connection, job_filter)
+            report = mailing_report(connection, job_filter)
         problems = unmatched_names(database, job_filter, is_empty=not report.total.jobs)
     print_value(report, "\n".join(_lines(report)), as_json=as_json)
     _print_left_out(report)
