@@ -182,7 +182,7 @@ def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
     assert told.localized("zh") == (
         "touser：有 2 项格式不对，第一处在位置 0（从 0 数起）；"
         "请使用 userid：1 到 64 个字母、数字或 - _ . @，不以 @ 开头；"
-        "群发给全员用 Everyone()；safe：没有这个取值；可用 0、1"
+        "全员发送用 Everyone()；safe：没有这个取值；可用 0、1"
     )
 
 

@@ -99,7 +99,7 @@ def test_a_person_whom_only_a_replay_reached_counts_in_both_jobs(site: Site) -> 
     rows = json.loads(person.get("/export/json?tag=party").text)["rows"]
 
     assert counts(page) == {"sent": ["1"] * 3, "refused": ["1"] * 3, "total": ["2"] * 3}
-    assert "counts as refused or not sent, and as sent too" in page
+    assert "counts as refused or never sent, and as sent too" in page
     assert [(row["job"], row["replay_of"], row["status"]) for row in rows] == [
         (replay, job, "accepted"),
         (job, None, "refused"),
