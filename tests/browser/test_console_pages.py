@@ -38,6 +38,11 @@ OUT_OF_SIGHT = """() => [...document.querySelectorAll(".scroll, .scroll td, .scr
     && (one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth)
 ).map((one) => one.outerHTML.slice(0, 200))"""
 
+UNDER_A_TICK = """() => [...document.querySelectorAll("td:has(> input)")].filter((tick) =>
+  [...tick.parentNode.querySelectorAll("td:not(:has(> input)) *")].some(
+    (one) => one.checkVisibility() && one.getBoundingClientRect().right > tick.getBoundingClientRect().left)
+).map((tick) => tick.parentNode.innerText)"""
+
 
 @pytest.mark.parametrize(("look", "other"), LOOKS, ids=str)
 def test_every_page_of_the_console_is_sound(browser: Browser, stand: ConsoleStand, look: Look, other: Look) -> None:
@@ -66,6 +71,7 @@ def test_a_row_is_a_card_in_a_narrow_page(browser: Browser, stand: ConsoleStand,
         sign_in(page)
         page.open("/jobs")
         brief = page.page.get_by_role("row").nth(1).bounding_box()
+        covered = page.page.evaluate(UNDER_A_TICK)
         page.open("/processes")
         row = page.page.get_by_role("row").nth(1)
         label = row.get_by_role("cell").nth(2).evaluate("(one) => getComputedStyle(one, '::before').content")
@@ -73,6 +79,7 @@ def test_a_row_is_a_card_in_a_narrow_page(browser: Browser, stand: ConsoleStand,
         assert {"en": '"State"', "zh": '"状态"'}[lang] == label
         assert brief is not None
         assert brief["height"] < 80, "a job of the list is a line or two"
+        assert covered == []
         assert page.faults == []
 
 

@@ -76,7 +76,7 @@ def _failures_of_a_mailing(clicks: Clicks) -> bool:
 def _which_mailing(clicks: Clicks) -> bool:
     """Which mailing has failures?"""
     (row,) = [row for row in clicks.follow("群发").page.locator("tr").all() if "lunch" in row.inner_text()]
-    return "被拒绝 2" in (row.locator("svg").get_attribute("aria-label") or "")
+    return "被拒绝 2" in row.inner_text()
 
 
 def _who_got_it(clicks: Clicks) -> bool:

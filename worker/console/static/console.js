@@ -25,7 +25,7 @@ for (const button of document.querySelectorAll(HTMLInputElement.prototype.showPi
 
 // A narrow window shows a row as a card, in which each cell stands behind its column's name. The roles keep it a table.
 function label(within) {
-  for (const table of within.querySelectorAll(".scroll > table:has(thead)")) {
+  for (const table of within.querySelectorAll(".scroll > table:not(.is-figures):has(thead)")) {
     const names = [...table.tHead.rows[0].cells].map((cell) => cell.innerText.replace(/[↑↓]/, "").trim());
     table.classList.add("has-labels");
     table.role = "table";
