@@ -16,7 +16,7 @@ from tests.docs.page import Page
 from worker.cli.options import to_json
 from worker.cli.times import clock
 from worker.config.time_zone import host_zone
-from worker.console.rendering import at
+from worker.console.rendering import at, span
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job_filter import JobFilter
 from worker.domain.times import UnreadableTime, offset_of, read_time, write_time
@@ -230,3 +230,21 @@ def by_the_library(instants: Sequence[datetime]) -> list[timedelta]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TZ", "UTC")
             time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "chinese"),
+    [
+        (0.4, "0 s", "0 秒"),
+        (90, "90 s", "90 秒"),
+        (60, "1 min", "1 分钟"),
+        (3600, "1 h", "1 小时"),
+        (86_400, "24 h", "24 小时"),
+        (7 * 86_400, "7 days", "7 天"),
+        (7234.0, "121 min", "121 分钟"),
+    ],
+)
+def test_a_length_of_time_is_shown_in_a_unit_that_fits(seconds: float, english: str, chinese: str) -> None:
+    """The largest one that gives it exactly, or that it has ten of."""
+    assert span("en", seconds) == english
+    assert span("zh", seconds) == chinese

@@ -109,6 +109,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "many": partial(_many, visit.lang),
                 "action": partial(action_word, visit.lang),
                 "at": partial(at, zone=zone),
+                "span": partial(span, visit.lang),
                 "zone": zone,
                 "short": short,
                 "content": lambda kind, type=None: content_text(kind, type, visit.lang),
@@ -138,6 +139,15 @@ def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
     return Markup(form).format(moment.astimezone(UTC).isoformat(timespec="milliseconds"), offset, text)
 
 
+def span(lang: Lang, seconds: float) -> str:
+    """Returns a length of time in the largest unit that gives it exactly, or that it has ten of."""
+    whole = round(seconds)
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if whole >= 10 * size or (whole % size == 0 and whole >= size + (size == 86_400)):
+            return term(lang, f"times.{unit}", count=f"{round(whole / size):,}")
+    return term(lang, "times.seconds", count=f"{whole:,}")
+
+
 def with_commands(text: str, root: str) -> Markup:
     """Returns a sentence as HTML, with what stands between backticks as code, and a link if a page shows the same."""
     return Markup(_BACKTICKS.sub(lambda match: _code(match[1], root), str(escape(text))))
@@ -161,7 +171,7 @@ def short(id: str) -> str:
 def action_word(lang: Lang, action: str) -> str:
     """Returns the name of an action of the audit, with a note if it was given through the console."""
     name = action.removeprefix(AUDIT_PREFIX)
-    text = language.term("action", name, lang)
+    text = language.term("action", name, lang).replace("_", " ")
     return text if name == action else term(lang, "audit.console", action=text)
 
 

@@ -245,7 +245,7 @@ def test_parts_are_shown_page_by_page(site: Site) -> None:
     parts = [f"/jobs/{job}/parts/{n}" for n in range(53)]
     assert set(parts[:50]) == {link for link in first.links if "/parts/" in link}
     assert set(parts[50:]) == {link for link in second.links if "/parts/" in link}
-    assert all("total 52500: accepted 0, refused 0, unknown 0, waiting 52500, never sent 0" in page.text
+    assert all("total 52,500: accepted 0, refused 0, unknown 0, waiting 52,500, never sent 0" in page.text
                for page in (first, second))  # fmt: skip
 
 

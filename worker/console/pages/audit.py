@@ -53,7 +53,7 @@ def entry(request: ConsoleRequest) -> View:
     sent = row.counts.get("accepted", 0) + row.counts.get("partial", 0)
     return View.of(
         "audit_entry.html",
-        f"{request.term('audit.action')}: {action_word(request.viewer.lang, row.action)}",
+        request.term("audit.one", action=action_word(request.viewer.lang, row.action)),
         entry=_in_zone(request, visible),
         total=_total(row),
         done=_done(row),
