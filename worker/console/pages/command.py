@@ -113,6 +113,7 @@ def _preview(
         request.term(f"command.{command.name}"),
         command=command,
         fields={**_fields(given), **given.options},
+        instants=_instants(given),
         flags={"sent", *_TICKS},
         ticks=[name for name in option_names(command.name) if name in _TICKS and name not in (*retyped, "all")],
         inputs=[] if prepared is None else _inputs(given, prepared.preview),
@@ -218,6 +219,12 @@ def _fields(command: CommandRequest) -> dict[str, str]:
     job_filter = command.job_filter
     arguments = {} if job_filter is None else job_filter.conditions()
     return {name: _typed(value, getattr(job_filter, name)) for name, value in arguments.items()}
+
+
+def _instants(command: CommandRequest) -> dict[str, datetime]:
+    """Returns the times of the filter, which the page writes as it writes all times."""
+    values = ((name, getattr(command.job_filter, name)) for name in _fields(command))
+    return {name: value for name, value in values if isinstance(value, datetime)}
 
 
 def _typed(argument: object, value: object) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel_if_there, split_usable
 from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import redaction
+from worker.console.rendering import short
 from worker.console.running.preparing import OFFERED
 from worker.console.viewer import may_read_names, may_read_texts
 from worker.control.job_status import read_job_status
@@ -97,7 +98,7 @@ def part(request: ConsoleRequest) -> View:
             refused = _failures(connection, report.job.id, id)
     return View.of(
         "part.html",
-        f"{request.term('job.part')} {id}",
+        f"{request.term('job.part')} {short(id)}",
         job=report.job,
         part=report.job.parts[0],
         waits=report.waits,

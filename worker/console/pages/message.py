@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from worker.channels.checking.job import put
 from worker.console.page import ConsoleRequest, Forbidden, NotFound, StoredFile, View
 from worker.console.pages.job import RECIPIENTS, number_in_path
+from worker.console.rendering import short
 from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
 from worker.domain.job import JobKind
@@ -51,7 +52,7 @@ def message(request: ConsoleRequest) -> View:
     """Shows the message as recipients see it and as it is stored, and its recipients. The audit records each view."""
     row = _row(request)
     text = request.text(row["account"], row["id"], lambda: _text(request, row))
-    title = f"{request.term('job.message')} {row['id']}"
+    title = f"{request.term('job.message')} {short(row['id'])}"
     return View.of("message.html", title, id=row["id"], text=text, max_recipients=RECIPIENTS)
 
 
