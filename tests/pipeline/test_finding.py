@@ -458,6 +458,7 @@ FIELDS: dict[str, Callable[[Site, str], dict[str, Any]]] = {
     "msgid": lambda site, job: {"msgid": msgid(site, job)},
     "errcode": lambda site, job: {"errcode": 81013},
     "state": lambda site, job: {"state": "partial"},
+    "states": lambda site, job: {"state": ["partial", "rejected", "open"]},
     "ended": lambda site, job: {"ended_from": at(site) - HOUR},
     "replay_of": lambda site, job: {"replay_of": job},
     "ids": lambda site, job: {"ids": [job]},

@@ -37,7 +37,6 @@ MAX_OPEN = 100_000
 MAX_COUNTED = 1_000
 """How many rows of a term are counted at most, to choose the term with the fewest jobs."""
 _ONE = ("msgid", "text_hash", "order_key", "errcode", "tag")
-_HAVE_TERMS = frozenset({*JobState} - {JobState.OPEN, JobState.ACCEPTED})
 
 
 def ids_named_in_filter(connection: Connection, filter: JobFilter) -> list[str] | None:
@@ -65,8 +64,10 @@ def narrow_terms(
     choices = [[term(key, name, str(value))] for name in _ONE if (value := getattr(filter, name, None)) is not None]
     if filter is not None and filter.recipient is not None:
         choices.append([term(key, "recipient", same_person(filter.recipient))])
-    if states is not None and _HAVE_TERMS.issuperset(states):
-        choices.append([term(key, "state", state.label) for state in states])
+    # Open jobs have no terms and are found without, see `fresh_ids`.
+    ended = [state for state in states or () if state is not JobState.OPEN]
+    if ended and JobState.ACCEPTED not in ended:
+        choices.append([term(key, "state", state.label) for state in ended])
     if len(choices) > 1:
         return min(choices, key=lambda terms: sum(_count(connection, term) for term in terms))
     if choices:
