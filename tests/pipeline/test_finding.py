@@ -561,7 +561,7 @@ def shown(site: Site) -> list[ListedJob]:
 def test_a_page_takes_the_same_statements_however_many_jobs_it_has(site: Site) -> None:
     """No statement for a row."""
     asked = list[int]()
-    for _ in range(2):
+    for _ in range(3):
         for n in range(7):
             site.send(str(n), due_at=at(site) + HOUR)
         with site.database.engine.connect() as connection:
@@ -570,7 +570,8 @@ def test_a_page_takes_the_same_statements_however_many_jobs_it_has(site: Site) -
             with_contents(connection, find_jobs(connection).jobs)
         asked.append(len(sent))
 
-    assert len(set(asked)) == 1
+    # The first one may read what a process keeps, too.
+    assert len(set(asked[1:])) == 1
     assert asked[0] <= 8
 
 
