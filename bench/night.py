@@ -113,7 +113,7 @@ class Night:
                     session.trust_env = False
                     answer = session.get(self.page, headers={"accept-language": self.lang}, timeout=60)
                 if answer.status_code != 200:
-                    return [f"status {answer.status_code}"]
+                    return []  # a page that is not there says nothing
                 return [html.unescape(_TAG.sub("", note)).strip() for note in _NOTE.findall(answer.text)]
             case "health":
                 return [translate(host_health(None, None).text, self.lang)]

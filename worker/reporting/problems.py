@@ -26,6 +26,7 @@ from worker.language import Lang, plural, term, translate
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events
+from worker.outbox.lanes.pauses import count_paused
 from worker.outbox.lanes.processes import (
     BROKER,
     LOG,
@@ -130,6 +131,8 @@ class OutboxReading:
     has_leader: bool
     """True if a process has the lease of the relay, or had it until a moment ago and none fails at its work."""
     pauses: Sequence[Pause]
+    behind: Mapping[str, int]
+    """Pause id -> how many parts wait for its end so far, to `gauges.MAX_COUNT`; not for pauses of single jobs."""
     lanes: Sequence[LaneReport]
     """Lanes and accounts that are blocked, parked, slowed down or not usable."""
     standstills: Sequence[Standstill]
@@ -168,6 +171,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         lease_holder(connection, now_sql, RELAY) is not None
         or (has_just_lapsed(connection, now_sql, RELAY) and not any(RELAY in one.health.hindered for one in processes)),
         pauses,
+        count_paused(connection, [pause for pause in pauses if pause.job_id is None], gauges.MAX_COUNT),
         lanes,
         find_standstills(connection, now_sql) if has_open else [],
         gauges.oldest_open(connection, now_sql) if has_open else {},

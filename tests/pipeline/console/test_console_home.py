@@ -130,7 +130,7 @@ def test_a_database_that_does_not_answer_is_said_and_not_that_all_is_well(
         raise SQLAlchemyError
 
     with monkeypatch.context() as away:
-        away.setattr(HOME, "read_outbox", fails)
+        away.setattr(Database, "reading_for", fails)
         times[0] += 60.0
         meanwhile = browser.get("/", accept_language="zh").text
     times[0] += 60.0

@@ -10,7 +10,6 @@ from worker.console.page import ConsoleRequest, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
-from worker.console.pages.pausing import parts_behind
 from worker.console.running.preparing import OFFERED
 from worker.control.command import TargetKind
 from worker.domain.callbacks.hook import EventState
@@ -77,7 +76,7 @@ def home(request: ConsoleRequest) -> View:
         problems=[(_redacted(request, one), _place(one), _act(request, one)) for one in problems[:MAX_PROBLEMS]],
         more_problems=max(0, len(problems) - MAX_PROBLEMS),
         pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses],
-        behind=parts_behind(request, pauses),
+        behind=reading.behind,
         may_act=request.may_act,
         readings=[reading for reading in (queue, outbox_reading, rates) if reading is not None],
         settling=sum(n for (_, state), n in reading.called.items() if state is gauges.CalledState.SETTLING),
