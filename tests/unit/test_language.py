@@ -133,6 +133,8 @@ look into the logs of worker a 1, worker b 2, worker c 3
 请查看工作进程 a 1，工作进程 b 2，工作进程 c 3 的日志
 worker delivery 1: this release; all queues; 0.2.0, revision 0002
 工作进程 delivery 1：本版本；全部队列；0.2.0，表结构版本 0002
+parts are due and are not sent: MQ takes no messages (Refused) (since 9:00); `worker doctor` and `worker health` say why
+有分片到期，但没有发送：MQ 不接收消息（Refused）（自 9:00）；原因见 `worker doctor` 和 `worker health`
 parked, so its jobs wait and none is lost: IP (since 9:00); x; then `worker resume x`, or wait for the next probe
 已挂起，其任务都在等待，不会丢失：IP（自 9:00）；x；然后 `worker resume x`，或等待下一次试探
 a name that no table has

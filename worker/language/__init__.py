@@ -58,6 +58,8 @@ _FIELD = re.compile(r"([\w./\[\]-]+(?: or [A-Z0-9_]+)*): ")
 _COMMAND = re.compile(r"worker [a-z-]+(?! [0-9]+(?![\w-]))( ([^:]|:(?! ))*)?")
 """A command of ours, which is typed as it stands; with a number behind the name it is a host's worker process."""
 _CHINESE = re.compile("[\u4e00-\u9fff]")
+_NEXT_ASIDE = re.compile(r"[^()]*\) \(")
+"""A value that ends the brackets of its sentence and begins others: it is two of them."""
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
 
 
@@ -264,7 +266,10 @@ def _whole(text: str, holds: str = "") -> str | None:
         return coded[1] + book.exact[coded[2]]
     words = {"", *_WORD.findall(text)} & book.by_word.keys()
     for entry in (book.entries[number] for number in sorted(chain.from_iterable(book.by_word[word] for word in words))):
-        if holds in entry.chinese and entry.own in text and (found := _values(entry.texts, text)) is not None:
+        if holds not in entry.chinese or entry.own not in text:
+            continue
+        found = _values(entry.texts, text)
+        if found is not None and not any(map(_NEXT_ASIDE.match, found)):
             return _filled(entry.chinese, dict(zip(entry.places, found, strict=True)))
     return None
 
