@@ -69,19 +69,19 @@ def _failures(clicks: Clicks) -> bool:
 
 def _failures_of_a_mailing(clicks: Clicks) -> bool:
     """And those of one mailing?"""
-    found = clicks.follow("群发", "lunch", "按原因查看失败").rows()
+    found = clicks.follow("批次", "lunch", "按原因查看失败").rows()
     return ("81013" in found[1][3], found[1][0]) == (True, "2")
 
 
 def _which_mailing(clicks: Clicks) -> bool:
     """Which mailing has failures?"""
-    (row,) = [row for row in clicks.follow("群发").page.locator("tr").all() if "lunch" in row.inner_text()]
+    (row,) = [row for row in clicks.follow("批次").page.locator("tr").all() if "lunch" in row.inner_text()]
     return "被拒绝 2" in row.inner_text()
 
 
 def _who_got_it(clicks: Clicks) -> bool:
     """Who got it, as a list for a spreadsheet?"""
-    clicks.follow("群发", "lunch")
+    clicks.follow("批次", "lunch")
     with clicks.page.expect_download() as download:
         clicks.follow("CSV")
     with Path(download.value.path()).open(encoding="utf-8-sig", newline="") as file:
@@ -105,7 +105,7 @@ def _what_was_said(clicks: Clicks) -> bool:
 
 def _sent_again(clicks: Clicks) -> bool:
     """Can those of one reason get it again, and how many are they?"""
-    clicks.follow("群发", "lunch", "按原因查看失败", "重放 1")
+    clicks.follow("批次", "lunch", "按原因查看失败", "重放 1")
     return "1" in clicks.page.locator("form .actions button").last.inner_text()
 
 

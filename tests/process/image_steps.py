@@ -96,7 +96,9 @@ class _Stage:
 
     def _copy(self, *words: str) -> None:
         for source in words[:-1]:
-            target = self._cwd / (words[-1] if (ROOT / source).is_dir() else Path(source).name)
+            # Into a folder that ends with a slash, else under the name.
+            target = self._cwd / words[-1] / (Path(source).name if words[-1].endswith("/") else "")
+            target.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / source).is_dir():
                 shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
